@@ -1,0 +1,31 @@
+//! tls.
+
+use skycap_model::Field;
+
+use crate::{Claim, Direction, Hint, Input, Parser, Probe, Protocol, Session, Transport, Verdict};
+
+skycap_model::fields! {
+    base = crate::base("tls");
+    PLACEHOLDER = Field::term("tls.x","tls.x").group("dns").named("DNS", "DNS queries of the session");
+}
+
+/// The protocol.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "tls",
+    about: "Domain names, RFC 1035",
+    fields: FIELDS,
+    probes: &[Probe::Port(Transport::Tcp, 80, claim)],
+    open: || Box::new(Dns),
+};
+
+struct Dns;
+
+fn claim(_: &Hint<'_>) -> Claim {
+    Claim::No
+}
+
+impl Parser for Dns {
+    fn parse(&mut self, _: &mut Session<'_>, _: Direction, _: Input<'_>) -> Verdict {
+        Verdict::Done
+    }
+}
