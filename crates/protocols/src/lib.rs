@@ -4,7 +4,9 @@
 //! table ([`model::fields!`](skycap_model::fields)), its [`Protocol`], its parser and its tests; it knows nothing of session
 //! tables, stores or threads. Order in the list is the order of probing, and the order of the field tables.
 
+pub mod digest;
 mod fields;
+pub mod magic;
 mod parser;
 mod registry;
 
