@@ -1,0 +1,1 @@
+//! The reference: what an expression means for one document.
