@@ -68,6 +68,9 @@ struct Active {
     unacknowledged: u32,
 }
 
+/// Appends a segment's payload.
+type Fill<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// One connection.
 pub(crate) struct Tcp {
     conversation: Box<dyn Conversation>,
@@ -410,7 +413,7 @@ impl Tcp {
         path: &mut Path,
         (direction, flags): (Direction, u8),
         numbers: (u32, u32),
-        (length, payload): (usize, &dyn Fn(&mut Vec<u8>)),
+        (length, payload): (usize, Fill<'_>),
     ) {
         let sender = direction.index();
         let mut options = [0u8; 20];

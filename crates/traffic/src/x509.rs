@@ -223,3 +223,48 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(content);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Walks one element, into it if it is constructed, and gives what follows it.
+    fn walk(bytes: &[u8]) -> &[u8] {
+        let (tag, first) = (bytes[0], bytes[1]);
+        let (header, length) = match first {
+            0..=0x7f => (2, usize::from(first)),
+            0x81 => (3, usize::from(bytes[2])),
+            0x82 => (4, usize::from(bytes[2]) << 8 | usize::from(bytes[3])),
+            _ => panic!("length of length {first:#x}"),
+        };
+        assert!(header == 2 || length > if header == 3 { 0x7f } else { 0xff }, "lengths are the shortest");
+        let mut content = &bytes[header..header + length];
+        if tag == 2 {
+            assert!(content.len() == 1 || content[0] != 0 || content[1] & 0x80 != 0, "numbers are the shortest");
+        }
+        while tag & 0x20 != 0 && !content.is_empty() {
+            content = walk(content);
+        }
+        &bytes[header + length..]
+    }
+
+    #[test]
+    fn chains_are_der_and_distinct() {
+        let mut random = Random::new(3);
+        let places = Places::new(&mut random);
+        let certificates = Certificates::new(&places, &mut random);
+        assert_eq!(certificates.chains.len(), LEAVES);
+        for chain in &certificates.chains {
+            for certificate in &chain.certificates {
+                assert!(walk(certificate).is_empty());
+            }
+        }
+        let leaves: std::collections::HashSet<_> =
+            certificates.chains.iter().map(|chain| &chain.certificates[0]).collect();
+        assert_eq!(leaves.len(), LEAVES);
+        assert!(
+            certificates.chains.iter().any(|chain| chain.elliptic)
+                && certificates.chains.iter().any(|chain| !chain.elliptic)
+        );
+    }
+}
