@@ -9,6 +9,8 @@ mod fields;
 pub mod magic;
 mod parser;
 mod registry;
+#[cfg(test)]
+mod testing;
 
 use std::sync::LazyLock;
 
@@ -44,6 +46,8 @@ protocols! {
     ;
     list:
         dns
+        llmnr
+        mdns
         http
         tls
     ;
