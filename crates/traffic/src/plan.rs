@@ -88,7 +88,7 @@ impl Plan {
                 most_open: 512,
             },
             Mix::Mix => Self {
-                small_per_mille: 860,
+                small_per_mille: 800,
                 small: &[
                     (Dns, 9_600),
                     (DnsLarge, 20),

@@ -1,5 +1,7 @@
 //! What is generated, taken apart again by a decoder that isn't ours, against what the reports say.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
+
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
