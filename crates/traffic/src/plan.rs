@@ -18,7 +18,7 @@ const SECOND: u64 = 1_000_000_000;
 const LONG_FLOWS: u64 = 48;
 
 /// Packet time in which the sessions of a `handshakes` capture begin, so that no common timeout ends one.
-const HANDSHAKES_SPAN: u64 = 60 * SECOND;
+const HANDSHAKES_SPAN: u64 = 20 * SECOND;
 
 /// Kinds of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
