@@ -1,0 +1,1 @@
+//! Conformance suites: functions over the traits, run for each implementation.
