@@ -114,10 +114,17 @@ impl fmt::Display for CaptureError {
         let offset = self.offset;
         match self.reason {
             CaptureProblem::UnknownFormat { magic } => {
-                write!(formatter, "neither libpcap nor pcapng at offset {offset}: it begins with {:02x?}", magic.to_le_bytes())
+                write!(
+                    formatter,
+                    "neither libpcap nor pcapng at offset {offset}: it begins with {:02x?}",
+                    magic.to_le_bytes()
+                )
             }
             CaptureProblem::ModifiedFormat => {
-                write!(formatter, "modified libpcap format (magic 0xa1b2cd34) at offset {offset} is not read; convert it first")
+                write!(
+                    formatter,
+                    "modified libpcap format (magic 0xa1b2cd34) at offset {offset} is not read; convert it first"
+                )
             }
             CaptureProblem::UnknownVersion { major, minor } => {
                 write!(formatter, "unknown version {major}.{minor} of the capture format at offset {offset}")

@@ -182,9 +182,8 @@ fn parse_header(buffer: &[u8]) -> Result<Option<Header>, CaptureProblem> {
         _ => return Err(CaptureProblem::UnknownFormat { magic }),
     };
     let field = |at| u32_le(buffer, at).map(|value| if big_endian { value.swap_bytes() } else { value });
-    let version = |at| {
-        crate::bytes::u16_le(buffer, at).map(|value| if big_endian { value.swap_bytes() } else { value })
-    };
+    let version =
+        |at| crate::bytes::u16_le(buffer, at).map(|value| if big_endian { value.swap_bytes() } else { value });
     let (Some(major), Some(minor)) = (version(4), version(6)) else { return Ok(None) };
     if (major, minor) != (2, 4) {
         return Err(CaptureProblem::UnknownVersion { major, minor });
@@ -261,7 +260,8 @@ mod tests {
         both.extend(file(MICROSECOND_MAGIC, false, 1, &[(3, 0, b"c")]));
         let (packets, end) = read(&both);
         end.unwrap();
-        let expected = [(1_000_000_000, 0, b"a".to_vec()), (2_000_000_005, 1, b"b".to_vec()), (3_000_000_000, 0, b"c".to_vec())];
+        let expected =
+            [(1_000_000_000, 0, b"a".to_vec()), (2_000_000_005, 1, b"b".to_vec()), (3_000_000_000, 0, b"c".to_vec())];
         assert_eq!(packets, expected);
     }
 
@@ -284,7 +284,10 @@ mod tests {
         bytes.extend([0xff; 40]);
         let (packets, end) = read(&bytes);
         assert_eq!(packets.len(), 1);
-        assert_eq!(end.unwrap_err().to_string(), "record of impossible length at offset 43: it claims 4294967295 bytes");
+        assert_eq!(
+            end.unwrap_err().to_string(),
+            "record of impossible length at offset 43: it claims 4294967295 bytes"
+        );
     }
 
     #[test]

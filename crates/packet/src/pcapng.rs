@@ -4,9 +4,7 @@ use skycap_model::{MAX_PACKET_BYTES, Timestamp};
 
 use crate::{
     bytes::u32_le,
-    capture::{
-        CaptureCounters, CaptureError, CaptureProblem, Interface, MAX_INTERFACES, MAX_NEEDED_BYTES, Step,
-    },
+    capture::{CaptureCounters, CaptureError, CaptureProblem, Interface, MAX_INTERFACES, MAX_NEEDED_BYTES, Step},
     record::Packet,
 };
 
@@ -68,7 +66,8 @@ impl PcapngReader {
             return self.other_block(buffer, kind, length);
         }
         // a packet block is taken whole, its options too
-        if !(BLOCK_FRAME_BYTES + PACKET_FIELDS_BYTES..=MAX_NEEDED_BYTES).contains(&(length as usize)) || length % 4 != 0 {
+        if !(BLOCK_FRAME_BYTES + PACKET_FIELDS_BYTES..=MAX_NEEDED_BYTES).contains(&(length as usize)) || length % 4 != 0
+        {
             return self.fail(CaptureProblem::ImpossibleLength { length });
         }
         let Some(body) = rest.get(..length as usize - 8) else { return self.need(length as usize) };
@@ -77,7 +76,9 @@ impl PcapngReader {
         if last != length {
             return self.fail(CaptureProblem::LengthsDisagree { first: length, last });
         }
-        let Some((fields, body)) = body.split_first_chunk::<PACKET_FIELDS_BYTES>() else { return self.need(length as usize) };
+        let Some((fields, body)) = body.split_first_chunk::<PACKET_FIELDS_BYTES>() else {
+            return self.need(length as usize);
+        };
         let field = |at: usize| self.word(u32_le(fields, at).unwrap_or_default());
         let ticks = u64::from(field(4)) << 32 | u64::from(field(8));
         self.packet(length as usize, field(0) as usize, Some(ticks), (field(12), field(16)), body)
@@ -410,8 +411,8 @@ mod tests {
         let body = [
             words(big_endian, &[BYTE_ORDER_MAGIC]),
             halves(big_endian, &[1, 0]),
-            vec![0xff; 8],                       // section length not given
-            halves(big_endian, &[1, 3]),         // a comment
+            vec![0xff; 8],               // section length not given
+            halves(big_endian, &[1, 3]), // a comment
             b"abc\0".to_vec(),
             halves(big_endian, &[0, 0]),
         ];
@@ -465,11 +466,7 @@ mod tests {
     fn example(big_endian: bool) -> Vec<u8> {
         let offset: i64 = 100;
         let offset = if big_endian { offset.to_be_bytes() } else { offset.to_le_bytes() };
-        let old = [
-            halves(big_endian, &[1, 3]),
-            words(big_endian, &[0, 5, 2, 2]),
-            b"ob".to_vec(),
-        ];
+        let old = [halves(big_endian, &[1, 3]), words(big_endian, &[0, 5, 2, 2]), b"ob".to_vec()];
         [
             section(big_endian),
             interface(big_endian, 1, &[(2, b"eth0"), (9, &[9]), (0, b"")]),
@@ -550,7 +547,10 @@ mod tests {
         file.extend(packet(false, 0, 1, b"abcd"));
         file[offset + 4] = 0xff;
         let error = read(&file).2.unwrap_err();
-        assert_eq!(error, CaptureError { offset: offset as u64, reason: CaptureProblem::ImpossibleLength { length: 0xff } });
+        assert_eq!(
+            error,
+            CaptureError { offset: offset as u64, reason: CaptureProblem::ImpossibleLength { length: 0xff } }
+        );
         file[offset + 4] = 36;
         *file.last_mut().unwrap() = 1;
         let error = read(&file).2.unwrap_err();

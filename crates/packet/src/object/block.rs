@@ -30,13 +30,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    const EMPTY: Self = Self {
-        packets: 0,
-        captured_bytes: 0,
-        wire_bytes: 0,
-        first_time: Timestamp(u64::MAX),
-        last_time: Timestamp(0),
-    };
+    const EMPTY: Self =
+        Self { packets: 0, captured_bytes: 0, wire_bytes: 0, first_time: Timestamp(u64::MAX), last_time: Timestamp(0) };
 }
 
 /// A full block, not compressed yet.
@@ -299,7 +294,7 @@ impl Decompressor {
 /// [`BlockError`]; only blocks whose checksum holds are read.
 pub fn read_block(bytes: &[u8], decompressor: &mut Decompressor, out: &mut Vec<u8>) -> Result<usize, BlockError> {
     out.clear();
-    let size = match frame::walk(bytes) {
+    let size = match frame::walk(bytes).0 {
         Walk::Whole(size) => size,
         Walk::NeedMore => return Err(BlockError::Cut(bytes.len())),
         Walk::Malformed(reason) => return Err(BlockError::Frame(reason)),

@@ -83,25 +83,26 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Option<FrameHeader>, &'static str> 
     Ok(Some(FrameHeader { bytes: 5 + window_bytes + content_bytes, content: content as usize }))
 }
 
-/// Finds where a frame ends, by its header and the headers of its blocks; decompresses nothing.
-pub(crate) fn walk(bytes: &[u8]) -> Walk {
+/// Finds where a frame ends, by its header and the headers of its blocks; decompresses nothing. Also tells how many bytes
+/// were walked over, which bounds the work.
+pub(crate) fn walk(bytes: &[u8]) -> (Walk, usize) {
     let header = match header(bytes) {
         Ok(Some(header)) => header,
-        Ok(None) => return Walk::NeedMore,
-        Err(reason) => return Walk::Malformed(reason),
+        Ok(None) => return (Walk::NeedMore, 0),
+        Err(reason) => return (Walk::Malformed(reason), 0),
     };
     let mut at = header.bytes;
     loop {
         if at > MAX_COMPRESSED_BLOCK_BYTES {
-            return Walk::Malformed("the frame is larger than a compressed block");
+            return (Walk::Malformed("the frame is larger than a compressed block"), at);
         }
-        let Some(&[a, b, c]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<3>) else { return Walk::NeedMore };
+        let Some(&[a, b, c]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<3>) else { return (Walk::NeedMore, at) };
         let word = u32::from_le_bytes([a, b, c, 0]);
         let (last, kind, size) = (word & 1 != 0, word >> 1 & 3, (word >> 3) as usize);
         at += 3 + match kind {
             0 | 2 => size,
             1 => 1, // one byte repeated
-            _ => return Walk::Malformed("the frame has a block of reserved type"),
+            _ => return (Walk::Malformed("the frame has a block of reserved type"), at),
         };
         if last {
             break;
@@ -109,9 +110,9 @@ pub(crate) fn walk(bytes: &[u8]) -> Walk {
     }
     at += 4; // checksum
     if at >= MAX_COMPRESSED_BLOCK_BYTES {
-        return Walk::Malformed("the frame is larger than a compressed block");
+        return (Walk::Malformed("the frame is larger than a compressed block"), at);
     }
-    if at <= bytes.len() { Walk::Whole(at) } else { Walk::NeedMore }
+    (if at <= bytes.len() { Walk::Whole(at) } else { Walk::NeedMore }, at)
 }
 
 /// Appends the header of a skippable frame.

@@ -8,6 +8,8 @@ mod block;
 mod frame;
 mod part;
 pub mod position;
+mod reader;
+mod scan;
 mod seek;
 mod writer;
 
@@ -18,10 +20,13 @@ pub use part::{
     BlockEntry, Counters, MAX_BLOCKS_PER_PART, MAX_RECORD_BYTES, MAX_TOMBSTONES, PartHash, PartRecord, PreviousRun,
     RECORD_MAGIC, Record, RecordProblem, Tombstone, encode_record, parse_record,
 };
-pub use position::{GapEncoder, Position, PositionList};
+pub use position::{GapDecoder, GapEncoder, MalformedGaps, Position, PositionList, decode_gaps, encode_gaps};
+pub use reader::{DamageReason, Event, ObjectReader, PartEnd};
+pub use scan::MAX_SCAN_WORK;
 pub use seek::{BlockReference, Frame, MAX_FRAMES, MAX_SEEK_TABLE_BYTES, Plan, PlanError, TAIL_BYTES};
 pub use writer::{
-    DEFAULT_PART_BYTES, MAX_PART_BYTES, MIN_PART_BYTES, ObjectBuilder, Part, PartBuilder, PartHeader, WriteError, mark_maybe_stored_record,
+    DEFAULT_PART_BYTES, MAX_PART_BYTES, MIN_PART_BYTES, ObjectBuilder, Part, PartBuilder, PartHeader, WriteError,
+    mark_maybe_stored_record,
 };
 
 /// Version of the format that part records are written with.

@@ -392,7 +392,9 @@ mod tests {
     #[test]
     fn unknown_kinds_and_fields_pass() {
         let record = encode_record(br#"{"kind":"carry-over","flows":[]}"#);
-        assert!(matches!(parse_record(&record), Ok((Record::Other { kind, .. }, size)) if kind == "carry-over" && size == record.len()));
+        assert!(
+            matches!(parse_record(&record), Ok((Record::Other { kind, .. }, size)) if kind == "carry-over" && size == record.len())
+        );
         let json = br#"{"kind":"part","new":{"deep":[1]},"version":1,"linkType":1,"snapLength":9,"run":"00000000000000ff","ring":0,
             "sequence":3,"packets":1,"capturedBytes":2,"wireBytes":3,"firstTime":4,"lastTime":5,"blocks":[[1,2,3]],
             "previousSha256":"0000000000000000000000000000000000000000000000000000000000000001"}"#;

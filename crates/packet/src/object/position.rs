@@ -179,7 +179,8 @@ pub fn encode_gaps(file_id: u64, positions: &[Position], out: &mut Vec<i64>) {
     out.push(-(i64::try_from(file_id).unwrap_or(i64::MAX)));
     let (mut last, mut last_gap) = (0, 0);
     for &Position(position) in positions {
-        let Some(gap) = position.checked_sub(last).and_then(|gap| i64::try_from(gap).ok()).filter(|&gap| gap > 0) else {
+        let Some(gap) = position.checked_sub(last).and_then(|gap| i64::try_from(gap).ok()).filter(|&gap| gap > 0)
+        else {
             continue;
         };
         out.push(if gap == last_gap { 0 } else { gap });
