@@ -35,7 +35,7 @@ fn examples_parse() {
 fn errors_read_as_shown() {
     let (catalogue, context) = (sample::catalogue(), sample::context());
     let lines = examples("error");
-    assert!(lines.len() > 20 && lines.len() % 3 == 0, "{}", lines.len());
+    assert!(lines.len() > 20 && lines.len().is_multiple_of(3), "{}", lines.len());
     for lines in lines.chunks(3) {
         let error = parse(lines[0], &catalogue, &context).unwrap_err();
         assert_eq!(error.render(lines[0]), lines.join("\n"));
