@@ -95,8 +95,11 @@ impl Body {
     }
 }
 
-/// The bytes where they are UTF-8, without a last character that was cut.
+/// The bytes where they are UTF-8 without NUL, and without a last character that was cut.
 fn as_text(bytes: &[u8]) -> Option<&[u8]> {
+    if memchr(0, bytes).is_some() {
+        return None;
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => (!text.is_empty()).then_some(bytes),
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => bytes.get(..error.valid_up_to()),
@@ -155,6 +158,7 @@ mod tests {
         assert_eq!(as_text("grün".as_bytes()), Some("grün".as_bytes()));
         assert_eq!(as_text(b"gr\xc3"), Some(&b"gr"[..]));
         assert_eq!(as_text(b"gr\xffn"), None);
+        assert_eq!(as_text(b"a\0b"), None);
         assert_eq!(as_text(b""), None);
     }
 }

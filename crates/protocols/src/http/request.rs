@@ -1,6 +1,6 @@
 //! What is written of a request: where it goes, what it asks with, and who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use memchr::{memchr, memchr2, memmem, memrchr};
 
@@ -143,13 +143,25 @@ pub(super) fn forwarded_for(session: &mut Session<'_>, value: &[u8]) {
     }
 }
 
-/// `10.0.0.1`, `10.0.0.1:80`, `::1`, `[::1]` or `[::1]:80`.
+/// `10.0.0.1`, `10.000.000.01`, `10.0.0.1:80`, `::1`, `[::1]` or `[::1]:80`.
 fn address(word: &[u8]) -> Option<IpAddr> {
     let word = std::str::from_utf8(word).ok()?.trim_matches('"');
     if let Some(bracketed) = word.strip_prefix('[') {
         return bracketed.split(']').next()?.parse().ok();
     }
-    word.parse().ok().or_else(|| word.split_once(':')?.0.parse().ok())
+    let host = word.split_once(':').map_or(word, |(host, _)| host);
+    ipv4(host).map(IpAddr::V4).or_else(|| word.parse().ok())
+}
+
+/// Four decimal numbers; some proxies pad them with zeros.
+fn ipv4(word: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = word.split('.');
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *octet = part.parse().ok()?;
+    }
+    parts.next().is_none().then(|| octets.into())
 }
 
 /// Writes scheme and user name of an Authorization header (RFC 9110 section 11.6.2).
@@ -229,12 +241,16 @@ mod tests {
     #[test]
     fn addresses() {
         let parsed = |word: &str| address(word.as_bytes()).map(|address| address.to_string());
-        for (word, expected) in
-            [("10.0.0.1", "10.0.0.1"), ("10.0.0.1:80", "10.0.0.1"), ("2001:db8::1", "2001:db8::1"), ("[::1]:80", "::1")]
-        {
+        for (word, expected) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("10.000.000.03", "10.0.0.3"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[::1]:80", "::1"),
+        ] {
             assert_eq!(parsed(word).as_deref(), Some(expected));
         }
-        for wrong in ["", "unknown", "_hidden", "10.0.0", "[", "1.2.3.4.5"] {
+        for wrong in ["", "unknown", "_hidden", "10.0.0", "[", "1.2.3.4.5", "1.2.3.256", "1..2.3", "+1.2.3.4"] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }
