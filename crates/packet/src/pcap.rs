@@ -218,7 +218,9 @@ mod tests {
     }
 
     /// Packets as (time, interface, data), read with a buffer that grows byte by byte, and how it ended.
-    fn read(file: &[u8]) -> (Vec<(u64, u32, Vec<u8>)>, Result<(), CaptureError>) {
+    type Read = (u64, u32, Vec<u8>);
+
+    fn read(file: &[u8]) -> (Vec<Read>, Result<(), CaptureError>) {
         let (mut reader, mut start, mut end, mut out) = (PcapReader::new(), 0, 0, Vec::new());
         loop {
             match reader.next(&file[start..end]) {

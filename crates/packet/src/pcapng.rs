@@ -66,7 +66,7 @@ impl PcapngReader {
             return self.other_block(buffer, kind, length);
         }
         // a packet block is taken whole, its options too
-        if !(BLOCK_FRAME_BYTES + PACKET_FIELDS_BYTES..=MAX_NEEDED_BYTES).contains(&(length as usize)) || length % 4 != 0
+        if !(BLOCK_FRAME_BYTES + PACKET_FIELDS_BYTES..=MAX_NEEDED_BYTES).contains(&(length as usize)) || !length.is_multiple_of(4)
         {
             return self.fail(CaptureProblem::ImpossibleLength { length });
         }
@@ -168,7 +168,7 @@ impl PcapngReader {
         if !self.in_section {
             return self.fail(CaptureProblem::UnknownFormat { magic: kind });
         }
-        if (length as usize) < BLOCK_FRAME_BYTES || length % 4 != 0 {
+        if (length as usize) < BLOCK_FRAME_BYTES || !length.is_multiple_of(4) {
             return self.fail(CaptureProblem::ImpossibleLength { length });
         }
         let shortest = match kind {
@@ -235,7 +235,7 @@ impl PcapngReader {
             _ => return self.fail(CaptureProblem::UnknownFormat { magic }),
         };
         let length = self.word(length);
-        if !(28..=MAX_NEEDED_BYTES).contains(&(length as usize)) || length % 4 != 0 {
+        if !(28..=MAX_NEEDED_BYTES).contains(&(length as usize)) || !length.is_multiple_of(4) {
             return self.fail(CaptureProblem::ImpossibleLength { length });
         }
         let body = match self.whole_block(buffer, length) {
@@ -436,7 +436,9 @@ mod tests {
         block(big_endian, ENHANCED_PACKET, &body)
     }
 
-    fn read(file: &[u8]) -> (PcapngReader, Vec<(u64, u32, Vec<u8>)>, Result<(), CaptureError>) {
+    type Read = (u64, u32, Vec<u8>);
+
+    fn read(file: &[u8]) -> (PcapngReader, Vec<Read>, Result<(), CaptureError>) {
         let (mut reader, mut start, mut end, mut out) = (PcapngReader::new(), 0, 0, Vec::new());
         loop {
             match reader.next(&file[start..end]) {

@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn regular_gaps_take_one_byte() {
         let mut list = PositionList::new();
-        (0..1000).for_each(|number| list.push(Position(1 << 40 | number * 100)));
+        (0..1000).for_each(|number| list.push(Position((1 << 40) + number * 100)));
         assert!(list.encoded_len() < 1020);
         assert_eq!(list.positions().len(), 1000);
     }
