@@ -1,6 +1,85 @@
 //! Header decoding: from a link type and bytes to offsets, once per packet, without copying or allocating.
+//!
+//! [`decode`] answers for every input; damage is a [`Layer`], not an error. What callers may rely on:
+//! - Offsets are within the packet, `payload_offset + payload_length` too.
+//! - Addresses are there whenever `ip_version` is not 0, even where `layer` is [`Layer::CorruptIp`]; ports only with
+//!   [`Layer::Ports`], and in a first fragment that ends within the transport header ([`Layer::Ip`]).
+//! - The payload is what follows the transport header for [`Layer::Ports`] (SCTP: the first chunk, see
+//!   [`sctp_data_chunks`]); the whole IP payload, ICMP's header included, for [`Layer::Ip`] and [`Layer::UnknownIp`]; what
+//!   follows the ethertype for [`Layer::Ether`]. For corrupt layers it starts at the header that makes no sense.
+//! - `payload_wire_length` follows what IP, UDP or the 802.3 length say, else the record's original length.
+//! - Frames with a length in place of an ethertype have `ethertype` from SNAP, or their two service access points
+//!   (0xfefe for IS-IS and ES-IS, 0x4242 for spanning tree).
+//! - Tunnels are not entered: IP in IP, GRE and the like are [`Layer::Ip`] with their payload.
+
+pub mod link;
+pub(crate) mod network;
+pub mod transport;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use network::MAXIMUM_EXTENSION_HEADERS;
+pub use transport::{MAXIMUM_SCTP_CHUNKS, SctpData, sctp_data_chunks};
+
+/// Decodes a packet's headers.
+///
+/// `link_type` is the number of a capture file (LINKTYPE_…), `original_length` the packet's length on the wire; one below
+/// the captured length counts as the captured length. Never fails, never allocates; the work is bounded by
+/// [`link::MAXIMUM_VLAN_TAGS`] and [`MAXIMUM_EXTENSION_HEADERS`], whatever the bytes.
+#[inline]
+#[must_use]
+pub fn decode(link_type: u32, packet: &[u8], original_length: u32) -> Decoded {
+    let mut decoded = Decoded { destination_mac: u16::MAX, source_mac: u16::MAX, ..Decoded::default() };
+    let captured_end = packet.len();
+    let span = Span { captured_end, wire_end: captured_end.max(original_length as usize) };
+    link::decode(link_type, packet, span, &mut decoded);
+    decoded
+}
+
+/// Where the current layer ends, as offsets from the packet's beginning: in the captured bytes, and on the wire.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    captured_end: usize,
+    wire_end: usize,
+}
+
+impl Span {
+    /// Ends the layer no later than an offset: a length inside it.
+    #[inline]
+    fn limited(self, end: usize) -> Self {
+        Self { captured_end: self.captured_end.min(end), wire_end: self.wire_end.min(end) }
+    }
+
+    /// Ends the layer on the wire at an offset, even where the record's original length says less: an IP length.
+    #[inline]
+    fn claimed(self, end: usize) -> Self {
+        Self { captured_end: self.captured_end.min(end), wire_end: end }
+    }
+
+    /// The captured bytes of the layer from an offset on.
+    #[inline]
+    fn captured(self, packet: &[u8], offset: usize) -> &[u8] {
+        packet.get(offset..self.captured_end).unwrap_or_default()
+    }
+
+    /// An offset, but not beyond the captured bytes.
+    #[inline]
+    fn clamped(self, offset: usize) -> u32 {
+        offset.min(self.captured_end) as u32
+    }
+
+    /// Makes all from an offset on the payload.
+    #[inline]
+    fn all(self, offset: usize, decoded: &mut Decoded) {
+        let from = offset.min(self.captured_end);
+        decoded.payload_offset = from as u32;
+        decoded.payload_length = (self.captured_end - from) as u32;
+        decoded.payload_wire_length = self.wire_end.saturating_sub(offset) as u32;
+    }
+}
 
 /// How deep a packet could be decoded; also decides which key its session has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
