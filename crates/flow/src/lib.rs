@@ -92,31 +92,30 @@ pub(crate) fn prefetch<T>(place: &T) {
 struct Clock {
     now: u64,
     started: bool,
-    /// Time of the packet before, if it was a jump.
+    /// Time of the packet before, if it was a jump that nothing confirmed yet.
     jumped_to: Option<u64>,
 }
 
 impl Clock {
+    /// Takes a packet's time; gives the clock, and the mark from which its session's next gap is measured: while a jump
+    /// is not confirmed the clock stays, but the packet's own session must not end when it is.
     #[inline]
-    fn packet(&mut self, time: u64) -> u64 {
-        if time <= self.now && self.started {
+    fn packet(&mut self, time: u64) -> (u64, u64) {
+        if self.started && time <= self.now {
             self.jumped_to = None;
-            return self.now;
+            return (self.now, self.now);
         }
         if self.started && time - self.now > JUMP_NANOSECONDS {
-            // a later packet confirms the jump if it does not lie before it
-            match self.jumped_to {
-                Some(before) if time + JUMP_NANOSECONDS >= before => {}
-                _ => {
-                    self.jumped_to = Some(time);
-                    return self.now;
-                }
+            let confirmed = self.jumped_to.is_some_and(|before| time.saturating_add(JUMP_NANOSECONDS) >= before);
+            if !confirmed {
+                self.jumped_to = Some(time);
+                return (self.now, time);
             }
         }
         self.started = true;
         self.jumped_to = None;
         self.now = time;
-        time
+        (time, time)
     }
 }
 
@@ -143,11 +142,13 @@ impl Front {
         self.totals.packets += 1;
         self.totals.bytes += u64::from(wire_length);
         self.totals.last_packet = self.totals.last_packet.max(packet.time.0);
+        let (clock, mark) = self.clock.packet(packet.time.0);
         Prepared {
             keyed: Keyed::new(&decoded, packet.data, self.vlan_in_key),
             decoded,
             time: packet.time.0,
-            clock: self.clock.packet(packet.time.0),
+            clock,
+            mark,
             position,
             wire_length,
         }

@@ -20,7 +20,7 @@ pub(crate) const LOOKED_AT: u32 = 10;
 #[repr(C, align(64))]
 pub(crate) struct Tracked {
     pub(crate) key: Key,
-    /// The clock at the last packet: what gaps are measured from.
+    /// The mark of the last packet: what gaps are measured from.
     pub(crate) last_clock: u64,
     /// Low half of the hash.
     pub(crate) tag: u32,

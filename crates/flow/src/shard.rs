@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) time: u64,
     /// The clock of the object at this packet.
     pub(crate) clock: u64,
+    /// What the gap to the session's next packet is measured from; ahead of the clock while a jump is not confirmed.
+    pub(crate) mark: u64,
     pub(crate) position: u64,
     pub(crate) wire_length: u32,
 }
@@ -168,7 +170,7 @@ impl Shard {
         let source_is_second = sender_is_second ^ is_from_destination(decoded, worker.registry);
         let index = self.sessions.insert(Tracked {
             key: prepared.keyed.key,
-            last_clock: prepared.clock,
+            last_clock: prepared.mark,
             tag: prepared.tag(),
             class,
             source_is_second,
@@ -216,7 +218,7 @@ impl Shard {
             session.first_position = prepared.position;
             session.segment_time = prepared.time;
         }
-        session.last_clock = prepared.clock;
+        session.last_clock = prepared.mark;
         session.last_time = session.last_time.max(prepared.time);
         if session.packets[direction] < LOOKED_AT {
             look(session, direction, decoded, data);
@@ -226,9 +228,9 @@ impl Shard {
         session.positions.push(prepared.position, &mut self.pool);
         match session.class {
             Class::Tcp | Class::TcpClosing => {
-                session.data_bytes[direction] += u64::from(decoded.payload_wire_length);
                 let was_next = session.tcp.is_next(direction, decoded.tcp_sequence);
-                session.tcp.packet(direction, decoded, prepared.time);
+                let fresh = session.tcp.packet(direction, decoded, prepared.time);
+                session.data_bytes[direction] += u64::from(fresh);
                 if session.tcp.is_closed() && session.class == Class::Tcp {
                     session.class = Class::TcpClosing;
                     let due = prepared.clock.saturating_add(worker.timeouts.of(Class::TcpClosing));

@@ -33,12 +33,17 @@ pub(crate) enum Flag {
 /// How far a sequence number may lie from the expected one for a reset to be believed.
 const RESET_WINDOW: i32 = 1 << 20;
 
+/// Missing bytes that are remembered; what lies further back counts as seen.
+const MOST_HOLES: u32 = 1 << 20;
+
 /// State of one TCP session. Arrays are by direction: from the source, from the destination.
 #[derive(Default)]
 pub(crate) struct Tcp {
     /// Behind the highest byte seen.
     next: [u32; 2],
     has_next: [bool; 2],
+    /// Bytes below `next` that were not seen yet.
+    holes: [u32; 2],
     /// The FIN's sequence number.
     fin: [u32; 2],
     has_fin: [bool; 2],
@@ -130,9 +135,9 @@ impl Tcp {
         self.syn_time = 0;
     }
 
-    /// Takes a packet's header.
+    /// Takes a packet's header; says how many of its payload bytes are new.
     #[inline]
-    pub(crate) fn packet(&mut self, direction: usize, decoded: &Decoded, time: u64) {
+    pub(crate) fn packet(&mut self, direction: usize, decoded: &Decoded, time: u64) -> u32 {
         self.count_flags(direction, decoded);
         let flags = decoded.tcp_flags;
         let sequence = decoded.tcp_sequence;
@@ -140,7 +145,8 @@ impl Tcp {
         if flags & SYN != 0 {
             self.handshake(decoded, time);
         } else if flags & ACK != 0 && (self.has_syn || self.has_syn_ack) {
-            if self.has_syn && self.round_trip.is_none() {
+            let is_pure = flags & (FIN | RST | PSH) == 0;
+            if is_pure && self.has_syn && self.round_trip.is_none() {
                 self.round_trip = Some(time.saturating_sub(self.syn_time));
             }
             let acknowledged = decoded.tcp_acknowledgement;
@@ -167,10 +173,38 @@ impl Tcp {
             self.fin[direction] = end.wrapping_sub(1);
             self.has_fin[direction] = true;
         }
-        if flags & RST == 0 && (!self.has_next[direction] || reaches(self.next[direction], end)) {
-            self.next[direction] = end;
-            self.has_next[direction] = true;
+        if flags & RST != 0 {
+            return decoded.payload_wire_length;
         }
+        self.progress(direction, sequence, decoded.payload_wire_length, end)
+    }
+
+    /// Moves `next` on. Returns how many payload bytes are new: those behind it, and those that fill holes before it.
+    #[inline]
+    fn progress(&mut self, direction: usize, sequence: u32, length: u32, end: u32) -> u32 {
+        if !self.has_next[direction] {
+            self.has_next[direction] = true;
+            self.next[direction] = end;
+            return length;
+        }
+        let next = self.next[direction];
+        if sequence == next {
+            self.next[direction] = end;
+            return length;
+        }
+        if reaches(next, sequence) {
+            let hole = sequence.wrapping_sub(next);
+            self.holes[direction] = self.holes[direction].saturating_add(hole).min(MOST_HOLES);
+            self.next[direction] = end;
+            return length;
+        }
+        let before = next.wrapping_sub(sequence);
+        let filled = self.holes[direction].min(before.min(length));
+        self.holes[direction] -= filled;
+        if reaches(next, end) {
+            self.next[direction] = end;
+        }
+        filled + length.saturating_sub(before)
     }
 
     fn handshake(&mut self, decoded: &Decoded, time: u64) {
