@@ -172,3 +172,21 @@ fn read_object(bencher: Bencher<'_, '_>) {
         assert_eq!(count as u64, PACKETS);
     });
 }
+
+/// The share of `write_part` that is compression.
+#[divan::bench]
+fn compress_blocks(bencher: Bencher<'_, '_>) {
+    let blocks = blocks();
+    let size: usize = blocks.iter().map(|block| block.bytes().len()).sum();
+    let mut compressor = Compressor::new(1).unwrap();
+    bencher.counter(BytesCount::new(size)).bench_local(|| {
+        blocks.iter().map(|block| compressor.compress_bytes(block.bytes()).unwrap().len()).sum::<usize>()
+    });
+}
+
+/// The share of `write_part` that is the hash chain.
+#[divan::bench]
+fn hash_part(bencher: Bencher<'_, '_>) {
+    let part = part(&blocks(), &mut Compressor::new(1).unwrap());
+    bencher.counter(BytesCount::new(part.bytes.len())).bench_local(|| PartHash::of(&part.bytes));
+}
