@@ -87,10 +87,9 @@ impl Body {
         if let Some(name) = content_type(start) {
             session.fields.text(http::BODY_MAGIC, name.as_bytes());
         }
-        if self.request && session.options.all_fields {
-            if let Some(text) = as_text(start) {
-                session.fields.text(http::REQUEST_BODY, text);
-            }
+        let wanted = self.request && session.options.all_fields;
+        if wanted && let Some(text) = as_text(start) {
+            session.fields.text(http::REQUEST_BODY, text);
         }
     }
 }

@@ -177,10 +177,10 @@ pub(super) fn authorization(session: &mut Session<'_>, value: &[u8]) {
         if let Some(colon) = memchr(b':', &decoded) {
             write_user(session, decoded.get(..colon).unwrap_or_default());
         }
-    } else if scheme.eq_ignore_ascii_case(b"digest") {
-        if let Some(user) = parameter(credentials, b"username") {
-            write_user(session, user);
-        }
+    } else if scheme.eq_ignore_ascii_case(b"digest")
+        && let Some(user) = parameter(credentials, b"username")
+    {
+        write_user(session, user);
     }
 }
 
