@@ -55,19 +55,32 @@ pub(super) struct Question {
     pub(super) name: Box<[u8]>,
 }
 
-impl PartialEq for Question {
-    fn eq(&self, other: &Self) -> bool {
-        (self.id, self.opcode, self.kind, self.class) == (other.id, other.opcode, other.kind, other.class)
-            && self.name.eq_ignore_ascii_case(&other.name)
+impl Question {
+    pub(super) fn new(header: Header, kind: u16, class: u16, name: &[u8]) -> Self {
+        Self { id: header.id, opcode: header.opcode(), kind, class, name: name.into() }
+    }
+
+    /// True where the question is made of these parts; case of the name doesn't matter.
+    pub(super) fn is(&self, header: Header, kind: u16, class: u16, name: &[u8]) -> bool {
+        (self.id, self.opcode, self.kind, self.class) == (header.id, header.opcode(), kind, class)
+            && self.name.eq_ignore_ascii_case(name)
     }
 }
 
 impl Hash for Question {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id, self.opcode, self.kind, self.class).hash(state);
-        for byte in &self.name {
-            state.write_u8(byte.to_ascii_lowercase());
+        // letters of both cases have the same other bits
+        const CASE: u64 = 0x2020_2020_2020_2020;
+        let place = u64::from(self.id) << 48
+            | u64::from(self.kind) << 32
+            | u64::from(self.class) << 16
+            | u64::from(self.opcode);
+        state.write_u64(place);
+        let (words, rest) = self.name.as_chunks::<8>();
+        for word in words {
+            state.write_u64(u64::from_le_bytes(*word) | CASE);
         }
+        state.write_u64(rest.iter().fold(1, |word, &byte| word << 8 | u64::from(byte | 0x20)));
     }
 }
 
@@ -96,14 +109,10 @@ impl<'a> Message<'a> {
         Some(Self { header, bytes, reader, class_mask: if multicast { 0x7FFF } else { 0xFFFF } })
     }
 
-    /// Reads the next question.
-    pub(super) fn question(&mut self, scratch: &mut Vec<u8>) -> Option<Question> {
-        let start = scratch.len();
-        self.reader.name(scratch)?;
-        let kind = self.reader.u16()?;
-        let class = self.reader.u16()? & self.class_mask;
-        let name = scratch.get(start..)?.into();
-        Some(Question { id: self.header.id, opcode: self.header.opcode(), kind, class, name })
+    /// Reads the next question: its type and class; its name is appended.
+    pub(super) fn question_parts(&mut self, name: &mut Vec<u8>) -> Option<(u16, u16)> {
+        self.reader.name(name)?;
+        Some((self.reader.u16()?, self.reader.u16()? & self.class_mask))
     }
 
     /// Reads the next record and appends its owner's name.

@@ -124,11 +124,16 @@ impl Dns {
     fn query(&mut self, session: &mut Session<'_>, mut message: Message<'_>, scratch: &mut Vec<u8>) {
         for _ in 0..usize::from(message.header.questions).min(MAX_QUESTIONS) {
             scratch.clear();
-            let Some(question) = message.question(scratch) else { return };
-            let known =
-                self.waiting.contains(&question) || self.answered.iter().any(|&(known, _)| known == hash_of(&question));
-            if known {
+            let Some((kind, class)) = message.question_parts(scratch) else { return };
+            if self.waiting.iter().any(|waiting| waiting.is(message.header, kind, class, scratch)) {
                 continue;
+            }
+            let question = Question::new(message.header, kind, class, scratch);
+            if !self.answered.is_empty() {
+                let hash = hash_of(&question);
+                if self.answered.iter().any(|&(known, _)| known == hash) {
+                    continue;
+                }
             }
             if self.waiting.len() >= MAX_WAITING {
                 let oldest = self.waiting.remove(0);
@@ -139,38 +144,48 @@ impl Dns {
     }
 
     fn response(&mut self, session: &mut Session<'_>, mut message: Message<'_>, scratch: &mut Vec<u8>) {
-        let mut questions = Vec::new();
-        for _ in 0..usize::from(message.header.questions).min(MAX_QUESTIONS) {
-            scratch.clear();
-            let Some(question) = message.question(scratch) else { return };
-            questions.push(question);
-        }
-        if usize::from(message.header.questions) > MAX_QUESTIONS {
-            return;
-        }
-        if questions.is_empty() {
+        let first = if message.header.questions == 0 {
             // errors may come without the question, and so do the later messages of a zone transfer
             let asked = self.waiting.iter().position(|question| question.id == message.header.id);
-            questions.extend(asked.map(|place| self.waiting.remove(place)));
+            asked.map(|place| self.waiting.remove(place))
+        } else {
+            let Some(question) = self.answered_question(&mut message, scratch) else { return };
+            Some(question)
+        };
+        let mut others = Vec::new();
+        for _ in 1..message.header.questions {
+            if others.len() >= MAX_QUESTIONS {
+                return;
+            }
+            let Some(question) = self.answered_question(&mut message, scratch) else { return };
+            others.push(question);
         }
-        let content = hash_of(&message.bytes);
-        let first = questions.first().map_or(0, hash_of);
-        self.waiting.retain(|waiting| !questions.contains(waiting));
-        if self.answered.contains(&(first, content)) {
+        let identity = (first.as_ref().map_or(0, hash_of), hash_of(message.bytes));
+        if self.answered.contains(&identity) {
             return;
         }
         if self.answered.len() >= MAX_ANSWERED {
             self.answered.remove(0);
         }
-        self.answered.push((first, content));
-        let (first, others) = match questions.split_first() {
-            Some((first, others)) => (Some(first), others),
-            None => (None, &[][..]),
-        };
-        object::answered(session.fields, first, message, scratch);
-        for question in others {
+        self.answered.push(identity);
+        object::answered(session.fields, first.as_ref(), message, scratch);
+        for question in &others {
             object::unanswered(session.fields, question);
         }
+    }
+
+    /// Reads a question of an answer; it waits no longer.
+    fn answered_question(&mut self, message: &mut Message<'_>, scratch: &mut Vec<u8>) -> Option<Question> {
+        scratch.clear();
+        let (kind, class) = message.question_parts(scratch)?;
+        let asked = self.waiting.iter().position(|waiting| waiting.is(message.header, kind, class, scratch));
+        if let Some(place) = asked {
+            let question = self.waiting.remove(place);
+            if *question.name == **scratch {
+                return Some(question);
+            }
+        }
+        Some(Question::new(message.header, kind, class, scratch))
     }
 }
 
