@@ -35,8 +35,7 @@ pub(crate) fn write(out: &mut Vec<u8>, ends: &Ends<'_>) {
     let mut hasher = Sha1::new();
     let mut message = [0_u8; 2 + 16 + 16 + 2 + 4];
     let mut length = 2; // two bytes of seed
-    for piece in
-        [source, destination, &[ends.protocol, 0], &source_port.to_be_bytes(), &destination_port.to_be_bytes()]
+    for piece in [source, destination, &[ends.protocol, 0], &source_port.to_be_bytes(), &destination_port.to_be_bytes()]
     {
         if let Some(place) = message.get_mut(length..length + piece.len()) {
             place.copy_from_slice(piece);

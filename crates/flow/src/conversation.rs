@@ -324,7 +324,12 @@ impl Parsers {
 
     /// Acts on an answer to a message of which nothing is kept.
     fn settle(
-        &mut self, place: usize, direction: Direction, rest: Rest<'_>, verdict: Verdict, context: &mut Context<'_>,
+        &mut self,
+        place: usize,
+        direction: Direction,
+        rest: Rest<'_>,
+        verdict: Verdict,
+        context: &mut Context<'_>,
     ) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         match verdict {
@@ -369,9 +374,7 @@ impl Parsers {
     }
 
     /// Both directions belong to another protocol from here on.
-    fn hand_over(
-        &mut self, place: usize, direction: Direction, rest: Rest<'_>, to: Target, context: &mut Context<'_>,
-    ) {
+    fn hand_over(&mut self, place: usize, direction: Direction, rest: Rest<'_>, to: Target, context: &mut Context<'_>) {
         let mut slot = self.remove(place, context);
         slot.parser.finish(&mut session(context));
         if !self.change() {
@@ -450,10 +453,5 @@ pub(crate) fn fields(fields: &mut Option<Box<Fields>>) -> &mut Fields {
 }
 
 fn session<'a>(context: &'a mut Context<'_>) -> Session<'a> {
-    Session {
-        facts: &context.facts,
-        options: context.options,
-        fields: fields(context.fields),
-        shared: context.shared,
-    }
+    Session { facts: &context.facts, options: context.options, fields: fields(context.fields), shared: context.shared }
 }

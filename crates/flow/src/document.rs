@@ -94,6 +94,8 @@ const ROWS: &[FieldId] = &[
 pub(crate) struct Writer {
     identity: ObjectIdentity,
     all_fields: bool,
+    /// The link type says what a frame holds; else the type was derived and is no news.
+    has_ethertypes: bool,
     paths: Paths,
     /// The engine's rows with their ranks, in catalogue order.
     rows: Vec<(u16, FieldId)>,
@@ -110,12 +112,13 @@ pub(crate) struct Writer {
 const MOST_DEPTH: u8 = 4;
 
 impl Writer {
-    pub(crate) fn new(identity: ObjectIdentity, all_fields: bool) -> Self {
+    pub(crate) fn new(identity: ObjectIdentity, all_fields: bool, has_ethertypes: bool) -> Self {
         let mut rows: Vec<(u16, FieldId)> = ROWS.iter().map(|&id| (catalogue().rank(id), id)).collect();
         rows.sort_unstable();
         Self {
             identity,
             all_fields,
+            has_ethertypes,
             paths: Paths::new(catalogue()),
             rows,
             out: Vec::with_capacity(8 << 10),
@@ -167,11 +170,12 @@ impl Writer {
         let mut id = std::mem::take(&mut self.id);
         id.clear();
         id.push_str(&self.identity.id_prefix);
-        position_text(session.first_position, &mut id);
+        let first_position = self.list.first().copied().unwrap_or(session.root_position);
+        position_text(first_position, &mut id);
         self.id = id;
         SessionDocument {
             id: &self.id,
-            first_position: session.first_position,
+            first_position,
             last_packet: Timestamp(session.last_time),
             packets: session.all_packets(),
             json: &self.out,
@@ -210,7 +214,12 @@ impl Writer {
 
     /// Writes one member of the document: the engine's values of it, then those of the group.
     fn member(
-        &mut self, id: FieldId, session: Option<&Tracked>, fields: &Fields, marks: &[Mark<'_>], group: &[(u16, u16)],
+        &mut self,
+        id: FieldId,
+        session: Option<&Tracked>,
+        fields: &Fields,
+        marks: &[Mark<'_>],
+        group: &[(u16, u16)],
     ) {
         let start = self.out.len();
         let path = self.paths.enter(id, &mut self.open, &mut self.out);
@@ -219,7 +228,8 @@ impl Writer {
             Shape::Virtual => {}
             Shape::One => {
                 let mut written = session.is_some_and(|session| self.one(id, session));
-                if !written && let Some(&(_, last)) = group.last()
+                if !written
+                    && let Some(&(_, last)) = group.last()
                     && let Some(Mark::Value(_, value)) = marks.get(usize::from(last))
                 {
                     scalar(&mut self.out, id, value);
@@ -388,11 +398,11 @@ impl Writer {
         let number = match id {
             core::FIRST_PACKET => Timestamp(session.first_time).milliseconds(),
             core::LAST_PACKET => Timestamp(session.last_time).milliseconds(),
-            core::LENGTH => Timestamp(session.last_time)
-                .milliseconds()
-                .saturating_sub(Timestamp(session.first_time).milliseconds()),
+            core::LENGTH => {
+                Timestamp(session.last_time).milliseconds().saturating_sub(Timestamp(session.first_time).milliseconds())
+            }
             core::IP_PROTOCOL => u64::from(session.key.protocol()),
-            core::ETHERTYPE if session.ethertype != 0 => u64::from(session.ethertype),
+            core::ETHERTYPE if session.ethertype != 0 && self.has_ethertypes => u64::from(session.ethertype),
             core::SOURCE_IP | core::DESTINATION_IP => {
                 let Some(address) = address(session, usize::from(id == core::DESTINATION_IP)) else { return false };
                 json::ip(out, address);
@@ -439,13 +449,17 @@ impl Writer {
                 let handshake = tcp.has_syn || tcp.has_syn_ack;
                 match id {
                     core::INITIAL_RTT => match tcp.round_trip {
-                        Some(nanoseconds) => nanoseconds / 2_000_000,
+                        Some(milliseconds) => milliseconds / 2,
                         None => return false,
                     },
                     core::TCP_SEQUENCE_SOURCE if tcp.has_syn => u64::from(tcp.syn),
                     // 0 where the SYN was seen first: so do the tools that read these documents
                     core::TCP_SEQUENCE_DESTINATION if tcp.has_syn_ack => {
-                        if tcp.has_syn && !tcp.syn_ack_first { 0 } else { u64::from(tcp.syn_ack) }
+                        if tcp.has_syn && !tcp.syn_ack_first {
+                            0
+                        } else {
+                            u64::from(tcp.syn_ack)
+                        }
                     }
                     core::SYN_VALIDATED | core::SYN_ACK_VALIDATED if handshake => {
                         let truth = if id == core::SYN_VALIDATED { tcp.syn_validated } else { tcp.syn_ack_validated };
@@ -492,7 +506,8 @@ impl Writer {
                         core::VLAN_DOT1Q => !is_ad,
                         _ => is_ad,
                     };
-                    let repeated = place == 1 && look.vlans[0] == vlan && (id == core::VLAN || look.vlan_is_ad[0] == is_ad);
+                    let repeated =
+                        place == 1 && look.vlans[0] == vlan && (id == core::VLAN || look.vlan_is_ad[0] == is_ad);
                     if fits && !repeated {
                         number(out, u64::from(vlan));
                     }
@@ -635,4 +650,3 @@ fn flag(id: FieldId) -> Option<Flag> {
         _ => return None,
     })
 }
-

@@ -93,7 +93,8 @@ fn arp_pair(decoded: &Decoded, packet: &[u8]) -> Option<(u64, u64)> {
     if message[..6] != [0, 1, 8, 0, 6, 4] {
         return None;
     }
-    let address = |at: usize| u64::from(u32::from_be_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]]));
+    let address =
+        |at: usize| u64::from(u32::from_be_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]]));
     let (sender, target) = (address(14), address(24));
     // a reply (even operation) is spoken by the one who was asked
     Some(if message[7] & 1 == 0 { (target, sender) } else { (sender, target) })

@@ -1,14 +1,16 @@
 //! The hot path: packets to sessions to session documents.
 //!
 //! A [`Dissector`] takes the packets of one capture object in order and gives each finished session to a sink, as JSON.
-//! Documents and ids are a function of the object and the [`Settings`] alone: threads, chunking and time of day don't
+//! [`parallel::dissect`] does the same with several threads. Documents and ids are a function of the object and the [`Settings`] alone: threads, chunking and time of day don't
 //! matter; only the order in which documents come may differ.
 
 mod community_id;
 mod conversation;
 mod document;
+mod fragments;
 mod json;
 mod key;
+pub mod parallel;
 mod paths;
 mod payload;
 mod positions;
@@ -23,16 +25,17 @@ mod timers;
 
 use std::sync::LazyLock;
 
-use skycap_packet::{Packet, decode::decode};
+use skycap_packet::{Packet, decode::decode, link};
 use skycap_protocols::{Registry, Shared};
 
 pub use document::SessionDocument;
 pub use settings::{ObjectIdentity, Settings};
 
 use document::Writer;
+use fragments::{Fragments, Ready};
 use key::Keyed;
 use settings::Timeouts;
-use shard::{Prepared, Shard, Worker};
+use shard::{Part, Prepared, Shard, Worker};
 
 /// Shards of an object, whatever the number of threads.
 pub const SHARDS: usize = 64;
@@ -54,10 +57,25 @@ pub struct Totals {
     pub sessions: u64,
     /// Sessions saved early because their shard was full.
     pub saved_early: u64,
+    /// Datagrams put together of fragments.
+    pub reassembled: u64,
+    /// Fragments whose first was never seen: they are in the session of their addresses and protocol.
+    pub orphan_fragments: u64,
+    /// Bytes of blocks that are no packet records, and the number of such blocks.
+    pub malformed_bytes: u64,
+    /// Blocks of which a rest is malformed.
+    pub malformed_blocks: u64,
     /// Time of the first packet in order, nanoseconds; 0 where there was none.
     pub first_packet: u64,
     /// Latest time of a packet.
     pub last_packet: u64,
+}
+
+impl Totals {
+    fn add(&mut self, counters: Counters) {
+        self.sessions += counters.sessions;
+        self.saved_early += counters.saved_early;
+    }
 }
 
 /// Counters of one worker.
@@ -124,16 +142,24 @@ struct Front {
     link_type: u32,
     vlan_in_key: bool,
     clock: Clock,
+    fragments: Fragments,
     totals: Totals,
 }
 
 impl Front {
     fn new(settings: &Settings, link_type: u32) -> Self {
-        Self { link_type, vlan_in_key: settings.vlan_in_key, clock: Clock::default(), totals: Totals::default() }
+        Self {
+            link_type,
+            vlan_in_key: settings.vlan_in_key,
+            clock: Clock::default(),
+            fragments: Fragments::default(),
+            totals: Totals::default(),
+        }
     }
 
+    /// Prepares a packet for its shard. `None` for a fragment: take what is [`Front::ready`] in its stead.
     #[inline]
-    fn prepare(&mut self, position: u64, packet: &Packet<'_>) -> Prepared {
+    fn prepare(&mut self, position: u64, packet: &Packet<'_>) -> Option<Prepared> {
         let decoded = decode(self.link_type, packet.data, packet.original_length);
         let wire_length = packet.original_length.max(packet.data.len() as u32);
         if self.totals.packets == 0 {
@@ -143,7 +169,7 @@ impl Front {
         self.totals.bytes += u64::from(wire_length);
         self.totals.last_packet = self.totals.last_packet.max(packet.time.0);
         let (clock, mark) = self.clock.packet(packet.time.0);
-        Prepared {
+        let prepared = Prepared {
             keyed: Keyed::new(&decoded, packet.data, self.vlan_in_key),
             decoded,
             time: packet.time.0,
@@ -151,17 +177,42 @@ impl Front {
             mark,
             position,
             wire_length,
+            part: Part::Whole,
+        };
+        if decoded.fragment.is_some() {
+            self.fragments.push(prepared, packet.data, self.vlan_in_key);
+            return None;
         }
+        Some(prepared)
+    }
+
+    /// Packets that fragments made ready.
+    fn ready(&mut self) -> Vec<Ready> {
+        std::mem::take(&mut self.fragments.ready)
+    }
+
+    /// Counts a block's rest that is no packet record.
+    fn malformed(&mut self, bytes: u32) {
+        self.totals.malformed_bytes += u64::from(bytes);
+        self.totals.malformed_blocks += u64::from(bytes > 0);
+    }
+
+    /// The object ends; more may be ready.
+    fn finish(&mut self) {
+        self.fragments.finish(self.clock.now);
+        self.totals.reassembled = self.fragments.reassembled();
+        self.totals.orphan_fragments = self.fragments.orphans;
     }
 }
 
-fn worker(settings: &Settings, identity: &ObjectIdentity) -> Worker {
+fn worker(settings: &Settings, identity: &ObjectIdentity, link_type: u32) -> Worker {
+    let has_ethertypes = matches!(link_type, link::ETHERNET | link::LINUX_SLL | link::LINUX_SLL2);
     Worker {
         settings: settings.clone(),
         timeouts: Timeouts::new(settings),
         registry: registry(),
         shared: Shared::default(),
-        writer: Writer::new(identity.clone(), settings.options.all_fields),
+        writer: Writer::new(identity.clone(), settings.options.all_fields, has_ethertypes),
         counters: Counters::default(),
     }
 }
@@ -180,30 +231,35 @@ impl Dissector {
         Self {
             front: Front::new(&settings, link_type),
             shards: (0..SHARDS).map(|_| Shard::new(&settings)).collect(),
-            worker: worker(&settings, &identity),
+            worker: worker(&settings, &identity, link_type),
         }
     }
 
     /// Takes the next packet. `position` is where it is in the object, ascending, at least 1.
     pub fn packet(&mut self, position: u64, packet: Packet<'_>, sink: &mut impl FnMut(SessionDocument<'_>)) {
-        let prepared = self.front.prepare(position, &packet);
-        if let Some(shard) = self.shards.get_mut(prepared.shard()) {
-            shard.packet(&prepared, packet.data, &mut self.worker, sink);
+        match self.front.prepare(position, &packet) {
+            Some(prepared) => self.update(&prepared, packet.data, sink),
+            None => self.update_ready(sink),
         }
     }
 
     /// Takes a run of packets with their positions; decoding runs ahead of the session tables, so this is faster than
     /// packet by packet, with the same result.
     pub fn packets<'a>(
-        &mut self, packets: impl IntoIterator<Item = (u64, Packet<'a>)>, sink: &mut impl FnMut(SessionDocument<'_>),
+        &mut self,
+        packets: impl IntoIterator<Item = (u64, Packet<'a>)>,
+        sink: &mut impl FnMut(SessionDocument<'_>),
     ) {
         let mut batch: [(Prepared, &[u8]); BATCH] = [(Prepared::default(), &[]); BATCH];
         let mut packets = packets.into_iter();
         loop {
-            let mut filled = 0;
+            let (mut filled, mut is_over) = (0, true);
             for place in &mut batch {
                 let Some((position, packet)) = packets.next() else { break };
-                let prepared = self.front.prepare(position, &packet);
+                let Some(prepared) = self.front.prepare(position, &packet) else {
+                    is_over = false;
+                    break;
+                };
                 if let Some(shard) = self.shards.get(prepared.shard()) {
                     shard.prefetch_slot(&prepared);
                 }
@@ -217,25 +273,48 @@ impl Dissector {
                 }
             }
             for (prepared, data) in batch {
-                if let Some(shard) = self.shards.get_mut(prepared.shard()) {
-                    shard.packet(prepared, data, &mut self.worker, sink);
-                }
+                self.update(prepared, data, sink);
             }
-            if filled < BATCH {
+            self.update_ready(sink);
+            if filled < BATCH && is_over {
                 return;
             }
         }
     }
 
+    /// Takes a decompressed block, `offset` being where it is in the object. A rest that is no packet record is counted
+    /// in the totals.
+    pub fn block(&mut self, offset: u64, block: &[u8], sink: &mut impl FnMut(SessionDocument<'_>)) {
+        let mut malformed = 0;
+        self.packets(parallel::records(offset, block, &mut malformed), sink);
+        self.front.malformed(malformed);
+    }
+
     /// Ends all sessions.
     pub fn finish(mut self, sink: &mut impl FnMut(SessionDocument<'_>)) -> Totals {
+        self.front.finish();
+        self.update_ready(sink);
         for shard in &mut self.shards {
             shard.finish(&mut self.worker, sink);
         }
-        Totals {
-            sessions: self.worker.counters.sessions,
-            saved_early: self.worker.counters.saved_early,
-            ..self.front.totals
+        let mut totals = self.front.totals;
+        totals.add(self.worker.counters);
+        totals
+    }
+
+    #[inline]
+    fn update(&mut self, prepared: &Prepared, data: &[u8], sink: &mut impl FnMut(SessionDocument<'_>)) {
+        if let Some(shard) = self.shards.get_mut(prepared.shard()) {
+            shard.packet(prepared, data, &mut self.worker, sink);
+        }
+    }
+
+    fn update_ready(&mut self, sink: &mut impl FnMut(SessionDocument<'_>)) {
+        if self.front.fragments.ready.is_empty() {
+            return;
+        }
+        for (prepared, data) in self.front.ready() {
+            self.update(&prepared, &data, sink);
         }
     }
 }

@@ -60,8 +60,13 @@ pub(crate) fn open_fixed(session: &mut Tracked, prepared: &Prepared, worker: &mu
 
 /// Shows a datagram to the parsers.
 pub(crate) fn datagram(
-    session: &mut Tracked, direction: usize, data: &[u8], transport: Transport, prepared: &Prepared,
-    worker: &mut Worker, pending: &mut Pending,
+    session: &mut Tracked,
+    direction: usize,
+    data: &[u8],
+    transport: Transport,
+    prepared: &Prepared,
+    worker: &mut Worker,
+    pending: &mut Pending,
 ) {
     let direction_of = side(direction);
     let mut conversation = match session.conversation.take() {
@@ -88,7 +93,12 @@ impl Streams<'_> {
     /// Takes a TCP packet: payload in order goes to the parsers.
     #[inline]
     pub(crate) fn tcp(
-        &mut self, session: &mut Tracked, direction: usize, was_next: bool, prepared: &Prepared, data: &[u8],
+        &mut self,
+        session: &mut Tracked,
+        direction: usize,
+        was_next: bool,
+        prepared: &Prepared,
+        data: &[u8],
         worker: &mut Worker,
     ) {
         let decoded = &prepared.decoded;
@@ -114,7 +124,8 @@ impl Streams<'_> {
         if tcp::has_syn(flags) {
             conversation.streams[direction].start(decoded.tcp_sequence.wrapping_add(1));
         }
-        if tcp::has_ack(flags) && conversation.streams[direction ^ 1].is_waiting() || length > 0 || tcp::has_fin(flags) {
+        if tcp::has_ack(flags) && conversation.streams[direction ^ 1].is_waiting() || length > 0 || tcp::has_fin(flags)
+        {
             self.segment(session, &mut conversation, direction, prepared, data, worker);
         } else if tcp::has_ack(flags) {
             conversation.streams[direction ^ 1].note_acknowledged(decoded.tcp_acknowledgement);
@@ -136,8 +147,13 @@ impl Streams<'_> {
     }
 
     fn segment(
-        &mut self, session: &mut Tracked, conversation: &mut Conversation, direction: usize, prepared: &Prepared,
-        data: &[u8], worker: &mut Worker,
+        &mut self,
+        session: &mut Tracked,
+        conversation: &mut Conversation,
+        direction: usize,
+        prepared: &Prepared,
+        data: &[u8],
+        worker: &mut Worker,
     ) {
         if session.is_deaf {
             return;
@@ -217,7 +233,10 @@ impl FirstPayload {
 
 /// Lets parsers finish with what they hold back.
 pub(crate) fn finish_parsers(
-    session: &mut Tracked, conversation: &mut Conversation, worker: &mut Worker, pending: &mut Pending,
+    session: &mut Tracked,
+    conversation: &mut Conversation,
+    worker: &mut Worker,
+    pending: &mut Pending,
 ) {
     let time = session.last_time;
     with(session, time, Transport::Frame, worker, pending, |context| conversation.parsers.finish(context));
@@ -229,7 +248,11 @@ fn side(direction: usize) -> Direction {
 
 /// Makes what parsers see of a session.
 fn with(
-    session: &mut Tracked, time: u64, transport: Transport, worker: &mut Worker, pending: &mut Pending,
+    session: &mut Tracked,
+    time: u64,
+    transport: Transport,
+    worker: &mut Worker,
+    pending: &mut Pending,
     call: impl FnOnce(&mut Context<'_>),
 ) {
     let mut facts = Facts {

@@ -77,7 +77,12 @@ impl Stream {
 
     /// Takes a segment; `length` is its length on the wire. Hands on what is in order now.
     pub(crate) fn segment(
-        &mut self, sequence: u32, data: &[u8], length: u32, budget: &mut Budget, take: &mut impl FnMut(Piece<'_>),
+        &mut self,
+        sequence: u32,
+        data: &[u8],
+        length: u32,
+        budget: &mut Budget,
+        take: &mut impl FnMut(Piece<'_>),
     ) {
         let length = length.max(data.len() as u32);
         if length == 0 || self.ended {

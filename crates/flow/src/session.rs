@@ -52,8 +52,6 @@ pub(crate) struct Tracked {
     pub(crate) first_time: u64,
     /// Time of this segment's first packet.
     pub(crate) segment_time: u64,
-    /// Position of this segment's first packet.
-    pub(crate) first_position: u64,
     /// Position of the first packet of the first segment: its id is the `rootId` of all.
     pub(crate) root_position: u64,
     pub(crate) segment: u32,

@@ -19,6 +19,18 @@ use crate::{
     timers::Queues,
 };
 
+/// What of a datagram a packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A packet that is a datagram.
+    #[default]
+    Whole,
+    /// A fragment: counted, but its payload comes with the datagram.
+    Fragment,
+    /// A datagram put together of fragments: not counted, they were.
+    Datagram,
+}
+
 /// A decoded packet on its way to its shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Prepared {
@@ -31,9 +43,25 @@ pub(crate) struct Prepared {
     pub(crate) mark: u64,
     pub(crate) position: u64,
     pub(crate) wire_length: u32,
+    pub(crate) part: Part,
 }
 
 impl Prepared {
+    /// Sends a fragment to the session of its datagram, whose first fragment has these headers.
+    pub(crate) fn route(&mut self, keyed: Keyed, first: &Decoded, clock: u64) {
+        self.keyed = keyed;
+        self.clock = clock;
+        self.mark = clock;
+        self.decoded.layer = first.layer;
+        self.decoded.ip_protocol = first.ip_protocol;
+        self.decoded.source_port = first.source_port;
+        self.decoded.destination_port = first.destination_port;
+        self.decoded.tcp_flags = first.tcp_flags;
+        self.decoded.tcp_sequence = first.tcp_sequence;
+        self.decoded.icmp_type = first.icmp_type;
+        self.decoded.icmp_code = first.icmp_code;
+    }
+
     /// Number of the shard.
     #[inline]
     pub(crate) fn shard(&self) -> usize {
@@ -96,7 +124,11 @@ impl Shard {
 
     /// Takes the next packet of the shard.
     pub(crate) fn packet(
-        &mut self, prepared: &Prepared, data: &[u8], worker: &mut Worker, sink: &mut impl FnMut(SessionDocument<'_>),
+        &mut self,
+        prepared: &Prepared,
+        data: &[u8],
+        worker: &mut Worker,
+        sink: &mut impl FnMut(SessionDocument<'_>),
     ) {
         if self.queues.is_due(prepared.clock) {
             self.sweep(prepared.clock, worker, sink);
@@ -154,9 +186,7 @@ impl Shard {
     }
 
     /// Opens a session for a packet that has none.
-    fn begin(
-        &mut self, prepared: &Prepared, worker: &mut Worker, sink: &mut impl FnMut(SessionDocument<'_>),
-    ) -> u32 {
+    fn begin(&mut self, prepared: &Prepared, worker: &mut Worker, sink: &mut impl FnMut(SessionDocument<'_>)) -> u32 {
         if self.sessions.used() >= worker.settings.sessions_per_shard.max(1)
             && let Some(oldest) = self.queues.oldest(&mut self.sessions, &worker.timeouts)
         {
@@ -190,7 +220,6 @@ impl Shard {
             look: Look::default(),
             first_time: prepared.time,
             segment_time: prepared.time,
-            first_position: prepared.position,
             root_position: prepared.position,
             segment: 1,
             ethertype: decoded.ethertype,
@@ -214,18 +243,22 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(index) else { return };
         let decoded = &prepared.decoded;
         let direction = usize::from(prepared.keyed.sender_is_second != session.source_is_second);
-        if session.first_position == u64::MAX {
-            session.first_position = prepared.position;
+        if session.all_packets() == 0 && session.segment > 1 {
             session.segment_time = prepared.time;
         }
         session.last_clock = prepared.mark;
         session.last_time = session.last_time.max(prepared.time);
-        if session.packets[direction] < LOOKED_AT {
-            look(session, direction, decoded, data);
+        if prepared.part != Part::Datagram {
+            if session.packets[direction] < LOOKED_AT {
+                look(session, direction, decoded, data);
+            }
+            session.packets[direction] += 1;
+            session.bytes[direction] += u64::from(prepared.wire_length);
+            session.positions.push(prepared.position, &mut self.pool);
+            if prepared.part == Part::Fragment {
+                return;
+            }
         }
-        session.packets[direction] += 1;
-        session.bytes[direction] += u64::from(prepared.wire_length);
-        session.positions.push(prepared.position, &mut self.pool);
         match session.class {
             Class::Tcp | Class::TcpClosing => {
                 let was_next = session.tcp.is_next(direction, decoded.tcp_sequence);
@@ -302,7 +335,12 @@ impl Shard {
             session.conversation = Some(conversation);
         }
         worker.counters.sessions += 1;
-        sink(worker.writer.write(session, &self.pool));
+        let document = worker.writer.write(session, &self.pool);
+        let first_position = document.first_position;
+        sink(document);
+        if session.segment == 1 {
+            session.root_position = first_position;
+        }
         session.positions.release(&mut self.pool);
         session.segment += 1;
         session.packets = [0; 2];
@@ -314,7 +352,5 @@ impl Shard {
         if let Some(fields) = &mut session.fields {
             fields.retain_linked();
         }
-        // the segment begins with its first packet: see `update`
-        session.first_position = u64::MAX;
     }
 }

@@ -1,5 +1,6 @@
 //! TCP's own bookkeeping (RFC 9293): flags, handshake, close. Not the payload.
 
+use skycap_model::Timestamp;
 use skycap_packet::decode::Decoded;
 
 use crate::reassembly::Stream;
@@ -62,7 +63,7 @@ pub(crate) struct Tcp {
     syn_ack_acknowledges: u32,
     pub(crate) isn_count: u16,
     syn_time: u64,
-    /// Nanoseconds from SYN to the first ACK.
+    /// Milliseconds from SYN to the first ACK.
     pub(crate) round_trip: Option<u64>,
     pub(crate) flags: [u16; 12],
 }
@@ -86,6 +87,11 @@ pub(crate) fn has_ack(flags: u8) -> bool {
 
 pub(crate) fn has_syn(flags: u8) -> bool {
     flags & SYN != 0
+}
+
+/// Whole milliseconds of a time, as documents have it.
+fn milliseconds(time: u64) -> u64 {
+    Timestamp(time).milliseconds()
 }
 
 fn reaches(from: u32, to: u32) -> bool {
@@ -147,7 +153,7 @@ impl Tcp {
         } else if flags & ACK != 0 && (self.has_syn || self.has_syn_ack) {
             let is_pure = flags & (FIN | RST | PSH) == 0;
             if is_pure && self.has_syn && self.round_trip.is_none() {
-                self.round_trip = Some(time.saturating_sub(self.syn_time));
+                self.round_trip = Some(milliseconds(time).saturating_sub(milliseconds(self.syn_time)));
             }
             let acknowledged = decoded.tcp_acknowledgement;
             let within = reaches(self.syn_ack.wrapping_add(1), acknowledged)
@@ -162,7 +168,9 @@ impl Tcp {
             let near = (sequence.wrapping_sub(self.next[direction]) as i32).wrapping_abs() <= RESET_WINDOW;
             self.is_reset |= near || !self.has_next[direction];
         }
-        if flags & ACK != 0 && self.has_fin[other] && reaches(self.fin[other].wrapping_add(1), decoded.tcp_acknowledgement)
+        if flags & ACK != 0
+            && self.has_fin[other]
+            && reaches(self.fin[other].wrapping_add(1), decoded.tcp_acknowledgement)
         {
             self.fin_acknowledged[other] = true;
         }
@@ -225,8 +233,7 @@ impl Tcp {
             self.syn_ack = sequence;
             self.syn_ack_acknowledges = decoded.tcp_acknowledgement;
         }
-        self.syn_validated |=
-            self.has_syn && self.has_syn_ack && self.syn_ack_acknowledges == self.syn.wrapping_add(1);
+        self.syn_validated |= self.has_syn && self.has_syn_ack && self.syn_ack_acknowledges == self.syn.wrapping_add(1);
     }
 
     #[inline]
