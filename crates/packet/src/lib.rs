@@ -9,6 +9,7 @@
 mod bytes;
 pub mod capture;
 pub mod decode;
+pub mod defragment;
 pub mod fuzz;
 pub mod link;
 pub mod object;
