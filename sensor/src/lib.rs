@@ -14,7 +14,7 @@ mod sink;
 mod upload;
 
 pub use input::{Input, Source};
-pub use reading::{Finished, read_packets};
+pub use reading::{Batch, Finished, read_batches, read_packets};
 pub use recorder::{MAX_OPEN_LINK_TYPES, Recorded, Recorder, Settings};
 pub use sink::{FileSink, Sink};
 pub use upload::{S3Sink, UploadSettings};

@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let mut whole = true;
     for source in Source::of_arguments(&arguments.captures)? {
         let mut input = Input::open(&source, arguments.input_limit, Arc::default())?;
-        let finished = read_packets(&mut input, |interface, packet| recorder.packet(interface.link_type, &packet))?;
+        let finished = read_packets(&mut input, |link_type, packet| recorder.packet(link_type, &packet))?;
         if let Some(damage) = finished.damage {
             whole = false;
             tracing::error!(input = input.name(), refused_bytes = finished.refused_bytes, damage, "input is damaged");

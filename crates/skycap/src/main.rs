@@ -1,2 +1,41 @@
-//! stub
-fn main() {}
+//! The `skycap` command: the whole pipeline on one machine, and the tools around it.
+
+mod arguments;
+mod client;
+mod commands;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SKYCAP_LOG").unwrap_or_else(|_| "warn,skycap=info".into()),
+        )
+        .without_time()
+        .with_target(false)
+        .init();
+    match commands::run(arguments) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("skycap: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `skycap … | head` closes our output: that is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,2 +1,9 @@
-//! stub
-fn main() {}
+//! The indexer Lambda.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // the handler in this crate is whole; what a deployment needs beside it is the OpenSearch session store
+    eprintln!("skycap indexer: this version has no session store for AWS; use skycap local");
+    ExitCode::FAILURE
+}
