@@ -50,6 +50,7 @@ protocols! {
         mdns
         http
         tls
+        ssh
     ;
 }
 
