@@ -58,7 +58,9 @@ pub(crate) struct Tcp {
     pub(crate) syn_validated: bool,
     pub(crate) syn_ack_validated: bool,
     pub(crate) syn: u32,
+    /// Number of the last SYN, of any segment.
     last_syn: u32,
+    knows_syn: bool,
     pub(crate) syn_ack: u32,
     syn_ack_acknowledges: u32,
     pub(crate) isn_count: u16,
@@ -103,7 +105,7 @@ impl Tcp {
     pub(crate) fn is_reopened_by(&self, decoded: &Decoded) -> bool {
         is_syn(decoded.tcp_flags)
             && (self.is_reset || self.has_fin != [false; 2])
-            && !(self.has_syn && decoded.tcp_sequence == self.last_syn)
+            && !(self.knows_syn && decoded.tcp_sequence == self.last_syn)
     }
 
     /// Both sides closed and acknowledged, or a reset.
@@ -228,6 +230,7 @@ impl Tcp {
                 self.isn_count = self.isn_count.saturating_add(1);
             }
             self.last_syn = sequence;
+            self.knows_syn = true;
         } else if !self.has_syn_ack {
             self.has_syn_ack = true;
             self.syn_ack = sequence;
