@@ -170,6 +170,17 @@ impl Disk {
             if exists == IfExists::Refuse && path.exists() {
                 return Err(s3_error!(PreconditionFailed, "the object exists"));
             }
+            // as files and folders go; S3 itself has no such bound
+            let mut above = path.parent();
+            while let Some(folder) = above.filter(|folder| folder.starts_with(self.root.join(bucket))) {
+                if folder.is_file() {
+                    return Err(s3_error!(InvalidRequest, "a part of this key is the key of an object already"));
+                }
+                above = folder.parent();
+            }
+            if path.is_dir() {
+                return Err(s3_error!(InvalidRequest, "this key is the beginning of other objects' keys already"));
+            }
             let metadata = fs::metadata(temporary).map_err(internal)?;
             (note.size, note.modified) = (metadata.len(), nanoseconds(&metadata));
             self.write_note(&self.note_path(bucket, key)?, &note).map_err(internal)?;

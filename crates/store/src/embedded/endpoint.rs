@@ -23,7 +23,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{disk::Disk, service::Service};
+use super::{
+    disk::Disk,
+    service::{Fresh, Service},
+};
 use crate::{ErrorKind, Queue, StoreError};
 
 /// Region that the endpoint claims to be in.
@@ -104,6 +107,7 @@ impl Endpoint {
         bind: SocketAddr,
         credentials: &LocalCredentials,
         queue: Arc<dyn Queue>,
+        fresh: Fresh,
     ) -> Result<Self, StoreError> {
         if !bind.ip().is_loopback() {
             let message = format!("the S3 endpoint serves this machine only: {} is no loopback address", bind.ip());
@@ -113,7 +117,7 @@ impl Endpoint {
             |error| StoreError::caused(ErrorKind::Invalid, format!("the S3 endpoint can't bind {bind}"), error);
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let mut builder = S3ServiceBuilder::new(Service::new(disk, queue));
+        let mut builder = S3ServiceBuilder::new(Service::new(disk, queue, fresh));
         builder.set_auth(SimpleAuth::from_single(credentials.access_key.clone(), credentials.secret_key.clone()));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(serve(listener, builder.build(), stopped));

@@ -17,6 +17,7 @@ use super::{
     endpoint::{Endpoint, LocalCredentials, REGION, client},
     event::Event,
     queue::MemoryQueue,
+    service::Fresh,
     sessions::EmbeddedSessions,
 };
 use crate::{ErrorKind, ObjectMetadata, ObjectStore, Queue, S3Objects, SessionStore, StoreError};
@@ -92,7 +93,10 @@ impl Embedded {
         let (lock, credentials, store, disk) =
             opened.map_err(|error| StoreError::caused(ErrorKind::Busy, "the embedded store was stopped", error))??;
         let messages = Arc::new(MemoryQueue::new(options.visibility));
-        let endpoint = Endpoint::start(Arc::new(disk), options.bind, &credentials, messages.clone()).await?;
+        let fresh = Fresh::default();
+        fresh.begin();
+        let disk = Arc::new(disk);
+        let endpoint = Endpoint::start(disk, options.bind, &credentials, messages.clone(), fresh.clone()).await?;
         let client = client(endpoint.address, &credentials);
         let objects = S3Objects::new(client.clone());
         let backlog = Backlog {
@@ -100,6 +104,7 @@ impl Embedded {
             store: store.clone(),
             queue: messages.clone(),
             bucket: options.bucket.clone(),
+            fresh,
         };
         Ok(Self {
             sessions: Arc::new(store.clone()),
@@ -166,11 +171,14 @@ struct Backlog {
     store: EmbeddedSessions,
     queue: Arc<MemoryQueue>,
     bucket: String,
+    fresh: Fresh,
 }
 
 impl Backlog {
     async fn run(self) {
-        match self.requeue().await {
+        let requeued = self.requeue().await;
+        self.fresh.end();
+        match requeued {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "objects that were not indexed yet are queued again"),
             Err(error) => tracing::error!(%error, "objects that were not indexed yet can't be looked for"),
@@ -178,7 +186,6 @@ impl Backlog {
     }
 
     async fn requeue(&self) -> Result<u64, StoreError> {
-        // objects that come in meanwhile may be queued twice, which does no harm
         let settled = self.store.settled().await?;
         let mut count = 0;
         for prefix in ["captures/", "imports/"] {
@@ -188,7 +195,8 @@ impl Backlog {
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
                 for object in &page {
-                    if !settled.contains(&format!("s3://{}/{}", self.bucket, object.key)) {
+                    let name = format!("s3://{}/{}", self.bucket, object.key);
+                    if !settled.contains(&name) && !self.fresh.contains(&object.key) {
                         self.send(object).await?;
                         count += 1;
                     }

@@ -1,10 +1,11 @@
 //! S3's operations on a folder: those that Skycap's parts use, with the conditions that its correctness rests on.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,6 +41,38 @@ pub(super) struct Service {
     /// Gets the events.
     queue: Arc<dyn Queue>,
     sequence: Arc<AtomicU64>,
+    fresh: Fresh,
+}
+
+/// Most keys that [`Fresh`] remembers; beyond, an object's event may be sent twice, which does no harm.
+const MAX_FRESH: usize = 100_000;
+
+/// Keys whose event was sent by this run, while the search for lost events goes on: it passes over them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fresh(Arc<Mutex<Option<HashSet<String>>>>);
+
+impl Fresh {
+    pub(super) fn begin(&self) {
+        *self.lock() = Some(HashSet::new());
+    }
+
+    pub(super) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.lock().as_ref().is_some_and(|keys| keys.contains(key))
+    }
+
+    fn insert(&self, key: &str) {
+        if let Some(keys) = self.lock().as_mut().filter(|keys| keys.len() < MAX_FRESH) {
+            keys.insert(key.to_owned());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A body that was received whole.
@@ -62,9 +95,9 @@ struct Expected {
 }
 
 impl Service {
-    pub(super) fn new(disk: Arc<Disk>, queue: Arc<dyn Queue>) -> Self {
+    pub(super) fn new(disk: Arc<Disk>, queue: Arc<dyn Queue>, fresh: Fresh) -> Self {
         // larger than any number of an earlier run
-        Self { disk, queue, sequence: Arc::new(AtomicU64::new(now_ms() << 16)) }
+        Self { disk, queue, sequence: Arc::new(AtomicU64::new(now_ms() << 16)), fresh }
     }
 
     /// Runs a call that waits for the disk where waiting is allowed.
@@ -88,7 +121,7 @@ impl Service {
         upload: Option<String>,
     ) -> S3Result<Note> {
         let (disk, queue) = (self.disk.clone(), self.queue.clone());
-        let sequence = self.sequence.clone();
+        let (sequence, fresh) = (self.sequence.clone(), self.fresh.clone());
         let task = tokio::spawn(async move {
             let object = (bucket.clone(), key.clone());
             let published = tokio::task::spawn_blocking(move || {
@@ -100,6 +133,7 @@ impl Service {
             });
             let note: Note = published.await.map_err(s3s::S3Error::internal_error)??;
             if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+                fresh.insert(&key);
                 let event = Event {
                     name,
                     region: REGION,

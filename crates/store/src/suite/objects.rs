@@ -42,7 +42,7 @@ pub async fn objects(store: &dyn ObjectStore, writer: &dyn ObjectWriter, bucket:
 
     // listings in key order
     let mut keys: Vec<String> = (0..25).map(|number| format!("list/{number:02}/x")).collect();
-    keys.extend(["list/1", "list/10/x.y", "list/10/x/y", "lisu"].map(str::to_owned));
+    keys.extend(["list/1+", "list/10/x.y", "list/10/y/z", "lisu"].map(str::to_owned));
     for key in &keys {
         writer.put(bucket, key, b"1").await;
     }
