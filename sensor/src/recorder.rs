@@ -15,8 +15,8 @@ use skycap_model::{Class, GroupName, MAX_PACKET_BYTES, NodeName, ObjectKey, Part
 use skycap_packet::{
     Packet,
     object::{
-        Block, BlockBuilder, CompressedBlock, Compressor, Counters, DEFAULT_LEVEL, DEFAULT_PART_BYTES, MAX_OBJECT_BYTES,
-        ObjectBuilder, Part, PartBuilder, PartHash, PartHeader,
+        Block, BlockBuilder, CompressedBlock, Compressor, Counters, DEFAULT_LEVEL, DEFAULT_PART_BYTES,
+        MAX_OBJECT_BYTES, ObjectBuilder, Part, PartBuilder, PartHash, PartHeader,
     },
 };
 
@@ -129,7 +129,9 @@ impl Recorder {
             let (waiting, recycle) = (waiting.clone(), recycle.clone());
             let mut compressor = Compressor::new(DEFAULT_LEVEL)?;
             let thread = std::thread::Builder::new().name(format!("compress-{number}"));
-            handles.push(thread.spawn(move || compress(&waiting, &recycle, &mut compressor)).context("starting a thread")?);
+            handles.push(
+                thread.spawn(move || compress(&waiting, &recycle, &mut compressor)).context("starting a thread")?,
+            );
         }
         let rotate_after = u64::try_from(settings.rotate_after.as_nanos()).unwrap_or(u64::MAX);
         let assembler = Assembler::new(settings, sink)?;
@@ -280,7 +282,8 @@ impl Assembler {
         for item in in_order {
             match item {
                 Ordered::Block { link_type, compressed } => {
-                    let block = compressed.recv().context("a compressing thread died")?.map_err(|error| anyhow!(error))?;
+                    let block =
+                        compressed.recv().context("a compressing thread died")?.map_err(|error| anyhow!(error))?;
                     self.block(link_type, block)?;
                 }
                 Ordered::Rotate { link_type } => self.end_object(link_type)?,
@@ -297,11 +300,16 @@ impl Assembler {
 
     fn block(&mut self, link_type: u32, block: CompressedBlock) -> Result<()> {
         let part_bytes = self.settings.part_bytes;
-        let open = self.open.entry(link_type).or_insert_with(|| Open { parts: PartBuilder::new(part_bytes), object: None });
+        let open =
+            self.open.entry(link_type).or_insert_with(|| Open { parts: PartBuilder::new(part_bytes), object: None });
         open.parts.push(block);
         if open.parts.is_full() {
             self.end_part(link_type)?;
-            let size = self.open.get(&link_type).and_then(|open| open.object.as_ref()).map_or(0, |object| object.builder.size());
+            let size = self
+                .open
+                .get(&link_type)
+                .and_then(|open| open.object.as_ref())
+                .map_or(0, |object| object.builder.size());
             if size >= self.settings.rotate_bytes {
                 self.end_object(link_type)?;
             }
@@ -335,7 +343,10 @@ impl Assembler {
         self.recorded.captured_bytes += part.record.captured_bytes;
         let object = match &mut open.object {
             Some(object) => object,
-            none => none.insert(OpenObject { number: part.record.sequence.0, builder: ObjectBuilder::new(link_type, &mut self.compressor)? }),
+            none => none.insert(OpenObject {
+                number: part.record.sequence.0,
+                builder: ObjectBuilder::new(link_type, &mut self.compressor)?,
+            }),
         };
         let before = object.builder.add(&part, false)?;
         Ok(Some((part, before)))
@@ -345,13 +356,9 @@ impl Assembler {
         let first = self.open.get(&link_type).is_some_and(|open| open.object.is_none());
         let Some((part, before)) = self.part(link_type)? else { return Ok(()) };
         let number = self.number(link_type);
-        let piece = joined(before, &part, &[]);
-        if first {
-            let key = self.key(&part);
-            self.sink.begin(number, &key, piece)
-        } else {
-            self.sink.append(number, piece)
-        }
+        let key = first.then(|| self.key(&part));
+        let piece = joined(before, part, &[]);
+        if let Some(key) = key { self.sink.begin(number, &key, piece) } else { self.sink.append(number, piece) }
     }
 
     fn end_object(&mut self, link_type: u32) -> Result<()> {
@@ -366,9 +373,9 @@ impl Assembler {
         match last {
             Some((part, before)) if first => {
                 let key = self.key(&part);
-                self.sink.whole(&key, joined(before, &part, &table))
+                self.sink.whole(&key, joined(before, part, &table))
             }
-            Some((part, before)) => self.sink.complete(number, joined(before, &part, &table)),
+            Some((part, before)) => self.sink.complete(number, joined(before, part, &table)),
             None => self.sink.complete(number, table),
         }
     }
@@ -391,7 +398,12 @@ impl Assembler {
 }
 
 /// What stands before the part, the part, and what stands behind it; without a copy where there is nothing to join.
-fn joined(mut before: Vec<u8>, part: &Part, behind: &[u8]) -> Vec<u8> {
+fn joined(mut before: Vec<u8>, part: Part, behind: &[u8]) -> Vec<u8> {
+    if before.is_empty() {
+        let mut bytes = part.bytes;
+        bytes.extend_from_slice(behind);
+        return bytes;
+    }
     before.reserve_exact(part.bytes.len() + behind.len());
     before.extend_from_slice(&part.bytes);
     before.extend_from_slice(behind);

@@ -23,6 +23,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(20);
 /// First pause between two tries; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// Status of a server whose disk is full (RFC 4918, 11.5): waiting frees none of it.
+const FULL: u16 = 507;
+
 /// How objects are uploaded.
 #[derive(Clone, Debug)]
 pub struct UploadSettings {
@@ -223,6 +226,7 @@ impl Uploader {
             let code = error.as_service_error().and_then(|error| error.code()).map(str::to_owned);
             let status = error.raw_response().map(|response| response.status().as_u16());
             let again = match status {
+                Some(FULL) => false,
                 Some(status) => status == 429 || status >= 500 || code.as_deref() == Some("ConditionalRequestConflict"),
                 None => !matches!(error, SdkError::ConstructionFailure(_)),
             };

@@ -40,8 +40,8 @@ impl Default for Settings {
         Self {
             tcp_timeout_seconds: 480,
             tcp_closing_timeout_seconds: 5,
-            udp_timeout_seconds: 60,
-            icmp_timeout_seconds: 10,
+            udp_timeout_seconds: 120,
+            icmp_timeout_seconds: 60,
             sctp_timeout_seconds: 60,
             other_timeout_seconds: 600,
             max_packets: 10_000,

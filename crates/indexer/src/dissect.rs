@@ -1,12 +1,18 @@
-//! The dissecting thread: bytes of an object in, bulks of documents out, both by bounded queues.
+//! The dissecting threads: bytes of an object in, bulks of documents out, both by bounded queues.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
-use skycap_flow::{Dissector, ObjectIdentity, SessionDocument, Settings};
+use skycap_flow::{ObjectIdentity, SessionDocument, Settings};
 use skycap_model::PartId;
 use skycap_packet::{
-    Position,
     object::{Event, ObjectReader},
     record::packets,
 };
@@ -38,7 +44,7 @@ pub(crate) struct Findings {
     pub(crate) refused: BTreeMap<String, u64>,
     /// Where the object is damaged, and how; at most [`MAX_NAMED_DAMAGE`] places.
     pub(crate) damage: Vec<String>,
-    pub(crate) indices: Vec<String>,
+    pub(crate) indices: BTreeSet<String>,
 }
 
 impl Findings {
@@ -48,119 +54,168 @@ impl Findings {
             self.damage.push(text);
         }
     }
+
+    /// Counts the packets of a block.
+    fn block(&mut self, offset: u64, bytes: &[u8]) {
+        for record in packets(bytes) {
+            match record {
+                Ok((_, packet)) => {
+                    let milliseconds = packet.time.milliseconds();
+                    self.packets += 1;
+                    self.captured_bytes += packet.data.len() as u64;
+                    self.first_ms = Some(self.first_ms.map_or(milliseconds, |first| first.min(milliseconds)));
+                    self.last_ms = Some(self.last_ms.map_or(milliseconds, |last| last.max(milliseconds)));
+                }
+                Err(error) => {
+                    self.damaged("malformed", u64::from(error.left), format!("block at offset {offset}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// What the dissecting threads are told.
+pub(crate) struct Task {
+    pub(crate) settings: Settings,
+    pub(crate) identity: ObjectIdentity,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) last_modified_ms: u64,
 }
 
 /// Reads pieces until they end, and sends bulks. Ends early where nobody takes them any more.
 pub(crate) fn run(
-    mut pieces: mpsc::Receiver<Bytes>,
+    pieces: mpsc::Receiver<Bytes>,
     bulks: &mpsc::Sender<Vec<NewSession>>,
-    settings: &Settings,
-    identity: &ObjectIdentity,
-    last_modified_ms: u64,
+    task: &Task,
 ) -> Result<Findings, String> {
-    let mut reader = ObjectReader::new(None).map_err(|error| error.to_string())?;
-    let mut state = State { findings: Findings::default(), bulk: Vec::new(), bulk_bytes: 0, bulks, last_modified_ms, open: true };
-    let mut dissector = None;
-    loop {
-        let piece = pieces.blocking_recv();
-        match &piece {
-            Some(piece) => reader.push(piece),
-            None => reader.finish(),
-        }
-        while let Some(event) = reader.next_event() {
-            match event {
-                Event::Prologue(header) => state.findings.link_type = Some(header.link_type),
-                Event::Part { record, .. } => {
-                    state.findings.link_type = Some(record.link_type);
-                    state.findings.parts.push(record.id());
-                }
-                Event::Block { offset, bytes, .. } => {
-                    let link_type = state.findings.link_type.unwrap_or(skycap_packet::link::ETHERNET);
-                    let dissector =
-                        dissector.get_or_insert_with(|| Dissector::new(settings.clone(), identity.clone(), link_type));
-                    state.block(dissector, offset, bytes);
-                }
-                Event::Damage { offset, bytes, reason } => {
-                    state.findings.damaged("damaged", bytes, format!("{bytes} bytes at offset {offset}: {reason}"));
-                }
-                Event::Cut { offset, bytes } => {
-                    state.findings.damaged("cut", bytes, format!("cut short at offset {offset}, where {bytes} bytes of a frame are left"));
-                }
-                Event::PartEnd(_) | Event::Record { .. } | Event::Unknown { .. } | Event::SeekTable { .. } => {}
-            }
-            if !state.open {
-                return Err("the store takes no more documents".to_owned());
-            }
-        }
-        if reader.decompressed_bytes() > MAX_DECOMPRESSED_BYTES {
-            return Err(format!("the object has more than {MAX_DECOMPRESSED_BYTES} bytes after decompression"));
-        }
-        if piece.is_none() {
-            break;
-        }
+    let reader = ObjectReader::new(None).map_err(|error| error.to_string())?;
+    let open = AtomicBool::new(true);
+    let mut blocks = Blocks { pieces, reader, findings: Findings::default(), ended: false, failure: None, open: &open };
+    let indices = Mutex::new(BTreeSet::new());
+    let first = blocks.next();
+    let link_type = blocks.findings.link_type.unwrap_or(skycap_packet::link::ETHERNET);
+    if let Some(first) = first {
+        let outlet = |_| {
+            let mut outlet = Outlet {
+                bulk: Vec::new(),
+                bytes: 0,
+                indices: BTreeSet::new(),
+                bulks,
+                shared: &indices,
+                open: &open,
+                last_modified_ms: task.last_modified_ms,
+            };
+            move |document: SessionDocument<'_>| outlet.document(&document)
+        };
+        let all = std::iter::once(first).chain(&mut blocks);
+        let totals = skycap_flow::parallel::dissect(&task.settings, &task.identity, link_type, task.threads, all, outlet);
+        blocks.findings.sessions = totals.sessions;
     }
-    if let Some(dissector) = dissector {
-        let totals = dissector.finish(&mut |document| state.document(&document));
-        state.findings.sessions = totals.sessions;
+    if let Some(failure) = blocks.failure {
+        return Err(failure);
     }
-    state.send();
-    state.findings.indices.sort();
-    if state.open { Ok(state.findings) } else { Err("the store takes no more documents".to_owned()) }
+    if !open.load(Ordering::Relaxed) {
+        return Err("the store takes no more documents".to_owned());
+    }
+    let mut findings = blocks.findings;
+    findings.indices = indices.into_inner().unwrap_or_default();
+    Ok(findings)
 }
 
-struct State<'a> {
+/// The blocks of the object, as its pieces come in.
+struct Blocks<'a> {
+    pieces: mpsc::Receiver<Bytes>,
+    reader: ObjectReader,
     findings: Findings,
-    bulk: Vec<NewSession>,
-    bulk_bytes: usize,
-    bulks: &'a mpsc::Sender<Vec<NewSession>>,
-    last_modified_ms: u64,
-    open: bool,
+    ended: bool,
+    failure: Option<String>,
+    open: &'a AtomicBool,
 }
 
-impl State<'_> {
-    fn block(&mut self, dissector: &mut Dissector, offset: u64, bytes: &[u8]) {
-        let mut malformed = None;
-        let mut seen = (0_u64, 0_u64, self.findings.first_ms, self.findings.last_ms);
-        let records = packets(bytes).map_while(|record| match record {
-            Ok((place, packet)) => {
-                let milliseconds = packet.time.milliseconds();
-                seen.0 += 1;
-                seen.1 += packet.data.len() as u64;
-                seen.2 = Some(seen.2.map_or(milliseconds, |first| first.min(milliseconds)));
-                seen.3 = Some(seen.3.map_or(milliseconds, |last| last.max(milliseconds)));
-                Some((Position::new(offset, place).0, packet))
+impl Iterator for Blocks<'_> {
+    type Item = (u64, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some(event) = self.reader.next_event() {
+                match event {
+                    Event::Prologue(header) => self.findings.link_type = Some(header.link_type),
+                    Event::Part { record, .. } => {
+                        self.findings.link_type = Some(record.link_type);
+                        self.findings.parts.push(record.id());
+                    }
+                    Event::Block { offset, bytes, .. } => {
+                        self.findings.block(offset, bytes);
+                        return Some((offset, bytes.to_vec()));
+                    }
+                    Event::Damage { offset, bytes, reason } => {
+                        let text = format!("{bytes} bytes at offset {offset}: {reason}");
+                        self.findings.damaged("damaged", bytes, text);
+                    }
+                    Event::Cut { offset, bytes } => {
+                        let text = format!("cut short at offset {offset}, where {bytes} bytes of a frame are left");
+                        self.findings.damaged("cut", bytes, text);
+                    }
+                    Event::PartEnd(_) | Event::Record { .. } | Event::Unknown { .. } | Event::SeekTable { .. } => {}
+                }
             }
-            Err(error) => {
-                malformed = Some(error);
-                None
+            if self.ended || !self.open.load(Ordering::Relaxed) {
+                return None;
             }
-        });
-        dissector.packets(records, &mut |document| self.document(&document));
-        self.findings.packets += seen.0;
-        self.findings.captured_bytes += seen.1;
-        (self.findings.first_ms, self.findings.last_ms) = (seen.2, seen.3);
-        if let Some(error) = malformed {
-            self.findings.damaged("malformed", u64::from(error.left), format!("block at offset {offset}: {error}"));
+            if self.reader.decompressed_bytes() > MAX_DECOMPRESSED_BYTES {
+                let text = format!("the object has more than {MAX_DECOMPRESSED_BYTES} bytes after decompression");
+                self.failure = Some(text);
+                return None;
+            }
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.reader.push(&piece),
+                None => {
+                    self.reader.finish();
+                    self.ended = true;
+                }
+            }
         }
     }
+}
 
+/// Where one thread's documents go: into bulks. What is left is sent when the thread lets go of it.
+struct Outlet<'a> {
+    bulk: Vec<NewSession>,
+    bytes: usize,
+    indices: BTreeSet<String>,
+    bulks: &'a mpsc::Sender<Vec<NewSession>>,
+    shared: &'a Mutex<BTreeSet<String>>,
+    open: &'a AtomicBool,
+    last_modified_ms: u64,
+}
+
+impl Outlet<'_> {
     fn document(&mut self, document: &SessionDocument<'_>) {
         let index = index_of(document.last_packet, self.last_modified_ms);
-        if !self.findings.indices.contains(&index) {
-            self.findings.indices.push(index.clone());
+        if !self.indices.contains(&index) {
+            self.indices.insert(index.clone());
         }
-        self.bulk_bytes += document.json.len();
+        self.bytes += document.json.len();
         self.bulk.push(NewSession { index, id: document.id.to_owned(), json: document.json.to_vec() });
-        if self.bulk.len() >= BULK_DOCUMENTS || self.bulk_bytes >= BULK_BYTES {
+        if self.bulk.len() >= BULK_DOCUMENTS || self.bytes >= BULK_BYTES {
             self.send();
         }
     }
 
     fn send(&mut self) {
-        self.bulk_bytes = 0;
+        self.bytes = 0;
         let bulk = std::mem::take(&mut self.bulk);
-        if !bulk.is_empty() {
-            self.open &= self.bulks.blocking_send(bulk).is_ok();
+        if !bulk.is_empty() && self.open.load(Ordering::Relaxed) && self.bulks.blocking_send(bulk).is_err() {
+            self.open.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Outlet<'_> {
+    fn drop(&mut self) {
+        self.send();
+        if let Ok(mut shared) = self.shared.lock() {
+            shared.append(&mut self.indices);
         }
     }
 }

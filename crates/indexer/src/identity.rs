@@ -50,7 +50,7 @@ pub fn index_of(last_packet: Timestamp, last_modified_ms: u64) -> String {
 
 /// All indices that [`index_of`] may name for an object: where its sessions may be as long as it is not indexed.
 #[must_use]
-pub fn possible_indices(last_modified_ms: u64) -> Vec<String> {
+pub(crate) fn possible_indices(last_modified_ms: u64) -> Vec<String> {
     let first = last_modified_ms.saturating_sub(DAYS_TRUSTED * DAY_MS);
     let days = (0..=2 * DAYS_TRUSTED).map(|day| Timestamp::from_milliseconds(first.saturating_add(day * DAY_MS)));
     let names = days.map(|day| format!("sessions3-{}", day.day_suffix()));

@@ -1,6 +1,6 @@
 //! Indexing one object: claim, read, dissect, store, settle.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     ObjectCreated,
-    dissect::{self, Findings},
+    dissect::{self, Findings, Task},
     identity::{file_id, id_prefix, possible_indices},
 };
 
@@ -39,13 +39,15 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub struct IndexSettings {
     /// What shapes sessions.
     pub dissector: Settings,
+    /// Threads that dissect one object; documents are the same for any number.
+    pub threads: NonZeroUsize,
     /// How long one object may take; beyond, the delivery is given back.
     pub deadline: Duration,
 }
 
 impl Default for IndexSettings {
     fn default() -> Self {
-        Self { dissector: Settings::default(), deadline: Duration::from_secs(14 * 60) }
+        Self { dissector: Settings::default(), threads: NonZeroUsize::MIN, deadline: Duration::from_secs(14 * 60) }
     }
 }
 
@@ -262,14 +264,17 @@ impl Indexer {
     ) -> Result<(Findings, u64), IndexError> {
         let (pieces, incoming) = mpsc::channel(1);
         let (bulks, mut outgoing) = mpsc::channel(QUEUED_BULKS);
-        let identity = ObjectIdentity {
-            node: document.node.clone(),
-            file_id: document.num,
-            id_prefix: id_prefix(&created.bucket, &created.key, &metadata.etag),
+        let task = Task {
+            settings: self.settings.dissector.clone(),
+            identity: ObjectIdentity {
+                node: document.node.clone(),
+                file_id: document.num,
+                id_prefix: id_prefix(&created.bucket, &created.key, &metadata.etag),
+            },
+            threads: self.settings.threads,
+            last_modified_ms: metadata.last_modified,
         };
-        let (settings, last_modified) = (self.settings.dissector.clone(), metadata.last_modified);
-        let dissecting =
-            tokio::task::spawn_blocking(move || dissect::run(incoming, &bulks, &settings, &identity, last_modified));
+        let dissecting = tokio::task::spawn_blocking(move || dissect::run(incoming, &bulks, &task));
         let feeding = self.feed(created, metadata, pieces);
         let storing = async {
             let mut known = 0;
@@ -373,7 +378,7 @@ fn describe(document: &mut FilesDocument, findings: &Findings) {
         (Some(_), true) => None,
         (Some(_), false) => Some(findings.damage.join("; ")),
     };
-    document.skycap.indices.clone_from(&findings.indices);
+    document.skycap.indices = findings.indices.iter().cloned().collect();
     document.skycap.link_type = findings.link_type.unwrap_or(document.skycap.link_type);
     document.skycap.parts.clone_from(&findings.parts);
     document.skycap.refused.clone_from(&findings.refused);

@@ -61,10 +61,10 @@ impl PcapReader {
         }
         let [seconds, fraction, captured, original_length] = fields;
         // 0 wraps to the largest number: one comparison finds all that isn't a plain packet
-        if captured.wrapping_sub(1) >= BELIEVED_LENGTH || self.scale == 0 {
-            if let Some(step) = self.unusual(buffer, captured, original_length) {
-                return step;
-            }
+        if (captured.wrapping_sub(1) >= BELIEVED_LENGTH || self.scale == 0)
+            && let Some(step) = self.unusual(buffer, captured, original_length)
+        {
+            return step;
         }
         let Some(data) = rest.get(..captured as usize) else {
             return self.need(RECORD_HEADER_BYTES + captured as usize);

@@ -105,12 +105,12 @@ pub(crate) struct Dissect {
     /// Write optional fields too.
     #[arg(long)]
     pub(crate) all_fields: bool,
-    /// Threads; documents are the same for any number.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: usize,
     /// Node name in the documents.
     #[arg(long, default_value = "local")]
     pub(crate) node: String,
+    /// Put the document's id before its first member, as `_id`.
+    #[arg(long)]
+    pub(crate) ids: bool,
 }
 
 #[derive(Debug, Args)]

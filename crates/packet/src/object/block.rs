@@ -7,7 +7,6 @@ use thiserror::Error;
 use zstd_safe::{CCtx, CParameter, DCtx};
 
 use super::{
-    MAX_COMPRESSED_BLOCK_BYTES,
     frame::{self, Walk},
     part::BlockEntry,
 };
@@ -236,7 +235,7 @@ impl Compressor {
         {
             context.set_parameter(parameter).map_err(zstd_error)?;
         }
-        Ok(Self { context, scratch: Vec::with_capacity(MAX_COMPRESSED_BLOCK_BYTES) })
+        Ok(Self { context, scratch: Vec::new() })
     }
 
     /// Compresses a block to one frame: content size and checksum present, no dictionary, window at most 2^20.
@@ -244,7 +243,12 @@ impl Compressor {
     /// # Errors
     /// What zstd says; it never does in practice.
     pub fn compress(&mut self, block: &Block) -> Result<CompressedBlock, BlockError> {
-        let bytes = self.compress_bytes(&block.bytes)?.to_vec();
+        let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(block.bytes.len()));
+        self.compress_into(&mut bytes, &block.bytes)?;
+        // a block waits for its part: what it holds of memory stays below twice its size
+        if bytes.len() < bytes.capacity() / 2 {
+            bytes.shrink_to_fit();
+        }
         Ok(CompressedBlock { bytes, decompressed_size: block.bytes.len() as u32, totals: block.totals })
     }
 
@@ -253,14 +257,20 @@ impl Compressor {
     /// # Errors
     /// [`BlockError::Frame`] for too many bytes, else what zstd says.
     pub fn compress_bytes(&mut self, bytes: &[u8]) -> Result<&[u8], BlockError> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.reserve(zstd_safe::compress_bound(bytes.len()));
+        let compressed = self.compress_into(&mut scratch, bytes);
+        self.scratch = scratch;
+        compressed.map(|()| self.scratch.as_slice())
+    }
+
+    fn compress_into(&mut self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), BlockError> {
         if bytes.len() >= MAX_BLOCK_BYTES {
             return Err(BlockError::Frame("the content is larger than a block"));
         }
         // the size is known beforehand, so zstd makes the window no larger than the content
-        self.scratch.clear();
-        self.scratch.reserve(zstd_safe::compress_bound(bytes.len()));
-        self.context.compress2(&mut self.scratch, bytes).map_err(zstd_error)?;
-        Ok(&self.scratch)
+        self.context.compress2(out, bytes).map(|_| ()).map_err(zstd_error)
     }
 }
 
@@ -287,7 +297,7 @@ impl Decompressor {
 
 /// Reads the block that `bytes` begin with into `out`, and tells its compressed size; what follows it is not looked at.
 ///
-/// A GET of [`MAX_COMPRESSED_BLOCK_BYTES`] from a block's offset always has enough. `out` never grows beyond 2^20 bytes,
+/// A GET of [`super::MAX_COMPRESSED_BLOCK_BYTES`] from a block's offset always has enough. `out` never grows beyond 2^20 bytes,
 /// and is empty after an error.
 ///
 /// # Errors
@@ -318,7 +328,7 @@ pub fn read_block(bytes: &[u8], decompressor: &mut Decompressor, out: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::packets;
+    use crate::{object::MAX_COMPRESSED_BLOCK_BYTES, record::packets};
 
     #[test]
     fn blocks_stay_below_their_size() {

@@ -5,6 +5,7 @@
 //! seek table.
 
 mod block;
+mod event;
 mod frame;
 mod part;
 pub mod position;
@@ -16,12 +17,13 @@ mod writer;
 pub use block::{
     Block, BlockBuilder, BlockError, CompressedBlock, Compressor, DEFAULT_LEVEL, Decompressor, read_block,
 };
+pub use event::{DamageReason, Event, PartEnd};
 pub use part::{
     BlockEntry, Counters, MAX_BLOCKS_PER_PART, MAX_RECORD_BYTES, MAX_TOMBSTONES, PartHash, PartRecord, PreviousRun,
     RECORD_MAGIC, Record, RecordProblem, Tombstone, encode_record, parse_record,
 };
 pub use position::{GapDecoder, GapEncoder, MalformedGaps, Position, PositionList, decode_gaps, encode_gaps};
-pub use reader::{DamageReason, Event, ObjectReader, PartEnd};
+pub use reader::ObjectReader;
 pub use scan::MAX_SCAN_WORK;
 pub use seek::{BlockReference, Frame, MAX_FRAMES, MAX_SEEK_TABLE_BYTES, Plan, PlanError, TAIL_BYTES};
 pub use writer::{

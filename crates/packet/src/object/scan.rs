@@ -2,9 +2,10 @@
 
 use super::{
     block::{BlockError, Decompressor, read_block},
+    event::DamageReason,
     frame::{ZSTD_MAGIC, header, walk},
     part::{RECORD_MAGIC, RecordProblem, record_json},
-    reader::{DamageReason, Found, ObjectReader},
+    reader::{Found, ObjectReader},
     seek::{MAX_SEEK_TABLE_BYTES, Plan, SEEK_TABLE_MAGIC},
 };
 use crate::bytes::u32_le;

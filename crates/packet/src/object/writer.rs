@@ -1,6 +1,7 @@
 //! Writing parts and objects: blocks → part bytes with their record and hash → objects with prologue and seek table.
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use skycap_model::{PartSequence, RingId, RunId, Timestamp};
 use thiserror::Error;
 
@@ -204,15 +205,20 @@ impl PartBuilder {
         let own = framed(&json)?;
         let mut frames = Vec::with_capacity(1 + records.len() + blocks.len());
         let mut bytes = Vec::with_capacity(own.len() + size);
-        for record in std::iter::once(&own).chain(&records) {
-            frames.push((record.len() as u32, 0));
-            bytes.extend_from_slice(record);
+        // each piece is hashed while the copy has it in the cache, and freed before the next one's memory is touched
+        let mut hasher = Sha256::new();
+        let mut append = |piece: &[u8], decompressed_size| {
+            frames.push((piece.len() as u32, decompressed_size));
+            bytes.extend_from_slice(piece);
+            hasher.update(piece);
+        };
+        for record in std::iter::once(own).chain(records) {
+            append(&record, 0);
         }
-        for block in &blocks {
-            frames.push((block.bytes.len() as u32, block.decompressed_size));
-            bytes.extend_from_slice(&block.bytes);
+        for block in blocks {
+            append(&block.bytes, block.decompressed_size);
         }
-        let sha256 = PartHash::of(&bytes);
+        let sha256 = PartHash(hasher.finalize().into());
         Ok(Part { bytes, record, sha256, frames })
     }
 }

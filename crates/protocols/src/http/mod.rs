@@ -409,8 +409,9 @@ impl Http {
         }
         let within = bytes.get(..head::HEAD_BYTES).unwrap_or(bytes);
         let Some(length) = head::length(within, side.scanned.min(within.len())) else {
-            // What can't become a head needs no waiting for its end.
-            let hopeless = side.scanned == 0 && !head::plausible(bytes);
+            // What can't become a head needs no waiting for its end; asked until the first line is whole.
+            let first_line_known = bytes.get(..side.scanned).is_some_and(|seen| seen.contains(&b'\n'));
+            let hopeless = !first_line_known && !head::plausible(bytes);
             side.scanned = bytes.len();
             return if hopeless || bytes.len() >= head::HEAD_BYTES { Step::Lost } else { Step::Need(bytes.len() + 1) };
         };

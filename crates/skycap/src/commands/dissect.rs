@@ -38,11 +38,11 @@ pub(crate) fn run(command: &Dissect) -> Result<ExitCode> {
         file_id: skycap_indexer::file_id("local", &name, "", 0),
         id_prefix: skycap_indexer::id_prefix("local", &name, ""),
     };
-    let mut output = Output { out: BufWriter::with_capacity(OUTPUT_BYTES, std::io::stdout()), failed: None };
+    let mut output = Output { out: BufWriter::with_capacity(OUTPUT_BYTES, std::io::stdout()), ids: command.ids, failed: None };
     let damage = if is_capture_object(&source) {
-        object(&source, &settings, &identity, command.threads, &mut output)?
+        object(&source, &settings, &identity, &mut output)?
     } else {
-        capture(&source, &settings, &identity, command.threads, &mut output)?
+        capture(&source, &settings, &identity, &mut output)?
     };
     output.finish()?;
     for damage in &damage {
@@ -53,21 +53,23 @@ pub(crate) fn run(command: &Dissect) -> Result<ExitCode> {
 
 struct Output {
     out: BufWriter<std::io::Stdout>,
+    ids: bool,
     failed: Option<std::io::Error>,
 }
 
 impl Output {
-    /// A line: the document, with its `_id` before its first member.
+    /// A line: the document; where asked for, with its `_id` before its first member.
     fn document(&mut self, document: &SessionDocument<'_>) {
         if self.failed.is_some() {
             return;
         }
-        let rest = document.json.get(1..).unwrap_or_default();
         let mut write = || {
-            self.out.write_all(b"{\"_id\":\"")?;
-            self.out.write_all(document.id.as_bytes())?;
-            self.out.write_all(b"\",")?;
-            self.out.write_all(rest)?;
+            let mut json = document.json;
+            if self.ids {
+                write!(self.out, "{{\"_id\":\"{}\",", document.id)?;
+                json = json.get(1..).unwrap_or_default();
+            }
+            self.out.write_all(json)?;
             self.out.write_all(b"\n")
         };
         self.failed = write().err();
@@ -87,7 +89,7 @@ fn position(offset: u64) -> u64 {
 }
 
 /// A plain capture, of any link types; each has its own sessions, as each would have its own objects.
-fn capture(source: &Source, settings: &Settings, identity: &ObjectIdentity, _threads: usize, output: &mut Output) -> Result<Vec<String>> {
+fn capture(source: &Source, settings: &Settings, identity: &ObjectIdentity, output: &mut Output) -> Result<Vec<String>> {
     let mut input = Input::open(source, INPUT_LIMIT_BYTES, Arc::default())?;
     let mut dissectors: HashMap<u32, Dissector> = HashMap::new();
     let finished = read_batches(&mut input, |batch| {
@@ -129,7 +131,7 @@ fn is_capture_object(source: &Source) -> bool {
 }
 
 /// A capture object; positions are those stored.
-fn object(source: &Source, settings: &Settings, identity: &ObjectIdentity, _threads: usize, output: &mut Output) -> Result<Vec<String>> {
+fn object(source: &Source, settings: &Settings, identity: &ObjectIdentity, output: &mut Output) -> Result<Vec<String>> {
     let Source::File(path) = source else { return Ok(Vec::new()) };
     let mut file = std::fs::File::open(path).with_context(|| source.name())?;
     let mut reader = ObjectReader::new(None)?;

@@ -1,6 +1,7 @@
 //! `skycap local`: the whole pipeline in this process, on one data folder.
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -42,7 +43,7 @@ pub(crate) async fn run(data: &Path, command: Local) -> Result<ExitCode> {
     }
     let embedded = Embedded::open(data, EmbeddedOptions::default()).await?;
     let indexed = Arc::new(WorkerCounters::default());
-    let workers = start_workers(&embedded, &command, &indexed);
+    let worker = start_worker(&embedded, &command, &indexed);
     let server = if command.once { None } else { Some(serve(data, &embedded, &command).await?) };
 
     let mut damaged = import(data, &embedded, &command, &sources, &indexed).await?;
@@ -58,21 +59,21 @@ pub(crate) async fn run(data: &Path, command: Local) -> Result<ExitCode> {
         task.abort();
         let _ = std::fs::remove_file(data.join(ADDRESS_FILE));
     }
-    workers.iter().for_each(tokio::task::JoinHandle::abort);
+    worker.abort();
     embedded.shutdown().await?;
     Ok(if damaged { ExitCode::from(DAMAGED) } else { ExitCode::SUCCESS })
 }
 
-fn start_workers(embedded: &Embedded, command: &Local, counters: &Arc<WorkerCounters>) -> Vec<tokio::task::JoinHandle<()>> {
+fn start_worker(embedded: &Embedded, command: &Local, counters: &Arc<WorkerCounters>) -> tokio::task::JoinHandle<()> {
     let options = Options { all_fields: command.all_fields, body_sha256: command.all_fields, ..Options::default() };
-    let settings =
-        IndexSettings { dissector: FlowSettings { options, ..FlowSettings::default() }, deadline: Duration::from_secs(24 * 3_600) };
-    let indexer = Indexer::new(embedded.objects.clone(), embedded.sessions.clone(), settings);
-    let one = || {
-        let worker = Worker::new(embedded.queue.clone(), indexer.clone(), counters.clone());
-        tokio::spawn(async move { worker.run().await })
+    let settings = IndexSettings {
+        dissector: FlowSettings { options, ..FlowSettings::default() },
+        threads: NonZeroUsize::new(command.threads).unwrap_or(NonZeroUsize::MIN),
+        deadline: Duration::from_secs(24 * 3_600),
     };
-    (0..command.threads.clamp(1, 64)).map(|_| one()).collect()
+    let indexer = Indexer::new(embedded.objects.clone(), embedded.sessions.clone(), settings);
+    let worker = Worker::new(embedded.queue.clone(), indexer, counters.clone());
+    tokio::spawn(async move { worker.run().await })
 }
 
 /// Serves the API, and leaves its address where `search` and `pcap` look for it.
