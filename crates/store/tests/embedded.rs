@@ -1,7 +1,14 @@
 //! The embedded parts pass the suites, and survive what may happen to them.
 #![cfg(all(feature = "embedded", feature = "suite"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -303,5 +310,61 @@ async fn a_folder_has_one_owner() {
     let objects = skycap_store::S3Objects::new(client);
     let error = skycap_store::ObjectStore::head(&objects, "skycap", "x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    embedded.shutdown().await.unwrap();
+}
+
+/// Names the folder in which [`killed_child`] works.
+const KILLED_FOLDER: &str = "SKYCAP_TEST_KILLED_FOLDER";
+
+/// Not a test of its own: [`kill_at_any_time`] runs it in a process that it kills.
+#[tokio::test]
+#[ignore = "the killed half of another test"]
+async fn killed_child() {
+    let Some(folder) = std::env::var_os(KILLED_FOLDER) else { return };
+    let embedded = Embedded::open(Path::new(&folder), EmbeddedOptions::default()).await.unwrap();
+    for number in 0.. {
+        embedded.sessions.create(vec![session(number)]).await.unwrap();
+        embedded.sessions.flush().await.unwrap();
+        let document = suite::files_document("a", number as u64, FileState::Claimed);
+        embedded.sessions.put_file(&document, None).await.unwrap();
+        put(&embedded, &document.skycap.key, &vec![7; 100_000]).await.unwrap();
+        println!("\nacknowledged {number}");
+    }
+}
+
+#[tokio::test]
+async fn kill_at_any_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed_child", "--ignored", "--nocapture"])
+        .env(KILLED_FOLDER, folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let acknowledged = lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<usize>().ok());
+    let last = acknowledged.take(12).last().unwrap();
+    assert_eq!(last, 11);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let embedded = Embedded::open(folder.path(), EmbeddedOptions::default()).await.unwrap();
+    for number in 0..=last {
+        let id = session(number).id;
+        assert!(embedded.sessions.session(&Scope::everything(), &id).await.unwrap().is_some(), "{id}");
+        let document = suite::files_document("a", number as u64, FileState::Claimed);
+        assert!(embedded.sessions.file(&document.id()).await.unwrap().is_some());
+        let head = embedded.objects.head("skycap", &document.skycap.key).await.unwrap();
+        assert_eq!(head.size, 100_000);
+    }
+    // the next number may have come as far as the kill let it; no object is ever half there
+    for object in embedded.objects.list("skycap", "", None, 1_000).await.unwrap() {
+        assert_eq!(object.size, 100_000, "{}", object.key);
+    }
+    // all of them were claimed, none indexed: each event comes again
+    let mut events = 0;
+    while events <= last {
+        events += embedded.queue.receive(10, Duration::from_secs(5)).await.unwrap().len();
+    }
     embedded.shutdown().await.unwrap();
 }

@@ -201,11 +201,11 @@ impl Filling<'_> {
                 Place::Value(number) => self.value(number, value, path),
                 Place::Count(number) => {
                     let slot = fields.slots.get(usize::from(number));
-                    if let (Some(count), Some(field)) = (integer(value), slot.and_then(|slot| slot.count)) {
-                        if !self.told.contains(&number) {
-                            self.told.push(number);
-                            self.document.add_i64(field, count);
-                        }
+                    if let (Some(count), Some(field)) = (integer(value), slot.and_then(|slot| slot.count))
+                        && !self.told.contains(&number)
+                    {
+                        self.told.push(number);
+                        self.document.add_i64(field, count);
                     }
                 }
             }
