@@ -436,8 +436,16 @@ fn every_prefix_of_valid_packets() {
     }
 }
 
-/// What etherparse and this module both say: addresses and ports.
-fn oracle(sliced: &LaxSlicedPacket<'_>) -> Option<(IpAddr, IpAddr, bool, Option<(u16, u16)>, usize)> {
+/// What etherparse and this module both say of a packet.
+struct Oracle {
+    source: IpAddr,
+    destination: IpAddr,
+    is_fragment: bool,
+    ports: Option<(u16, u16)>,
+    payload: usize,
+}
+
+fn oracle(sliced: &LaxSlicedPacket<'_>) -> Option<Oracle> {
     let (source, destination, is_fragment): (IpAddr, IpAddr, bool) = match sliced.net.as_ref()? {
         LaxNetSlice::Ipv4(ip) => (
             ip.header().source_addr().into(),
@@ -456,11 +464,11 @@ fn oracle(sliced: &LaxSlicedPacket<'_>) -> Option<(IpAddr, IpAddr, bool, Option<
         Some(TransportSlice::Udp(udp)) => (Some((udp.source_port(), udp.destination_port())), udp.payload().len()),
         _ => (None, 0),
     };
-    Some((source, destination, is_fragment, ports, payload))
+    Some(Oracle { source, destination, is_fragment, ports, payload })
 }
 
 fn agrees(packet: &[u8], sliced: &LaxSlicedPacket<'_>, decoded: &Decoded) {
-    let Some((source, destination, is_fragment, ports, payload)) = oracle(sliced) else { return };
+    let Some(Oracle { source, destination, is_fragment, ports, payload }) = oracle(sliced) else { return };
     if sliced.stop_err.is_some() || decoded.layer == Layer::CorruptIp {
         return;
     }
