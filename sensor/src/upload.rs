@@ -176,7 +176,8 @@ impl Uploader {
             let request = request.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme);
             request.server_side_encryption(ServerSideEncryption::Aes256).send().await
         };
-        let created = self.patiently(&format!("beginning the upload of {key}"), create).await.map_err(|failure| failure.error)?;
+        let created =
+            self.patiently(&format!("beginning the upload of {key}"), create).await.map_err(|failure| failure.error)?;
         created.upload_id().map(str::to_owned).with_context(|| format!("S3 gave no upload id for {key}"))
     }
 
@@ -187,7 +188,10 @@ impl Uploader {
             let request = self.client.upload_part().bucket(&self.settings.bucket).key(key).upload_id(id);
             request.part_number(number).checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).body(body).send().await
         };
-        let stored = self.patiently(&format!("storing part {number} of {key}"), upload).await.map_err(|failure| failure.error)?;
+        let stored = self
+            .patiently(&format!("storing part {number} of {key}"), upload)
+            .await
+            .map_err(|failure| failure.error)?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(stored.e_tag().map(str::to_owned));
         Ok(part.set_checksum_crc64_nvme(stored.checksum_crc64_nvme().map(str::to_owned)).build())
     }
