@@ -70,7 +70,9 @@ impl Source {
     pub fn size(&self) -> Option<u64> {
         match self {
             Self::StandardInput => None,
-            Self::File(path) => std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()),
+            Self::File(path) => {
+                std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+            }
         }
     }
 }
@@ -88,7 +90,8 @@ fn walk(folder: &Path, depth: usize, sources: &mut Vec<Source>) -> Result<()> {
             continue;
         }
         let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let wanted = ENDINGS.iter().any(|ending| PACKED.iter().any(|packed| name.ends_with(&format!("{ending}{packed}"))));
+        let wanted =
+            ENDINGS.iter().any(|ending| PACKED.iter().any(|packed| name.ends_with(&format!("{ending}{packed}"))));
         if wanted && path.is_file() {
             if sources.len() >= MAX_FOLDER_FILES {
                 bail!("{}: more than {MAX_FOLDER_FILES} capture files", folder.display());
@@ -154,7 +157,10 @@ impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            std::io::Error::other(format!("more than {} bytes after decompression: raise the limit if that is right", self.limit))
+            std::io::Error::other(format!(
+                "more than {} bytes after decompression: raise the limit if that is right",
+                self.limit
+            ))
         })?;
         Ok(read)
     }
@@ -188,7 +194,9 @@ impl<R: BufRead> Read for Lz4<R> {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(mut rest) = self.decoder.take().map(lz4_flex::frame::FrameDecoder::into_inner) else { return Ok(0) };
+            let Some(mut rest) = self.decoder.take().map(lz4_flex::frame::FrameDecoder::into_inner) else {
+                return Ok(0);
+            };
             if rest.fill_buf()?.is_empty() {
                 return Ok(0);
             }

@@ -55,7 +55,8 @@ impl<'buffer> Batch<'buffer, '_> {
             match self.reader.next(self.rest) {
                 Step::Packet { consumed, packet, interface } => {
                     let Some(&interface) = self.reader.interfaces().get(interface as usize) else {
-                        self.end = Some(BatchEnd::Damage("a packet names an interface that was never described".to_owned()));
+                        self.end =
+                            Some(BatchEnd::Damage("a packet names an interface that was never described".to_owned()));
                         return None;
                     };
                     let offset = self.offset;
@@ -114,8 +115,15 @@ pub fn read_batches(input: &mut impl Read, mut each: impl FnMut(&mut Batch<'_, '
     let (mut start, mut end, mut offset) = (0, 0, 0);
     let mut finished = Finished::default();
     let damage = 'input: loop {
-        let mut batch =
-            Batch { reader: &mut reader, rest: &buffer[start..end], offset, link_type: 0, next: None, end: None, packets: 0 };
+        let mut batch = Batch {
+            reader: &mut reader,
+            rest: &buffer[start..end],
+            offset,
+            link_type: 0,
+            next: None,
+            end: None,
+            packets: 0,
+        };
         batch.next = batch.step();
         while let Some((_, interface, _)) = batch.next {
             batch.link_type = interface.link_type;

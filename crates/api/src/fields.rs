@@ -15,7 +15,9 @@ pub(crate) async fn list(parameters: Parameters) -> Json<Value> {
     }
     let by_path: Map<String, Value> = rows
         .map(|row| {
-            let key = [&row["dbField2"], &row["exp"]].into_iter().find_map(|name| name.as_str().filter(|name| !name.is_empty()));
+            let key = [&row["dbField2"], &row["exp"]]
+                .into_iter()
+                .find_map(|name| name.as_str().filter(|name| !name.is_empty()));
             (key.unwrap_or_default().to_owned(), row)
         })
         .collect();

@@ -36,7 +36,8 @@ impl Parameters {
     /// A parameter that is a number.
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let number = text.trim().parse().map_err(|_| ApiError::invalid(format!("{name} must be a number, not {text:?}")))?;
+        let number =
+            text.trim().parse().map_err(|_| ApiError::invalid(format!("{name} must be a number, not {text:?}")))?;
         Ok(Some(number))
     }
 
@@ -54,17 +55,20 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
         let decode = |text: &[u8]| -> Result<Vec<(String, String)>, ApiError> {
             serde_urlencoded_pairs(text).ok_or_else(|| ApiError::invalid("the parameters are not well encoded"))
         };
-        let mut all: HashMap<String, String> = decode(request.uri().query().unwrap_or_default().as_bytes())?.into_iter().collect();
+        let mut all: HashMap<String, String> =
+            decode(request.uri().query().unwrap_or_default().as_bytes())?.into_iter().collect();
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
         let body = Bytes::from_request(request.map(|body| axum::body::Body::new(http_body_limit(body))), state)
             .await
-            .map_err(|_| ApiError::invalid(format!("the body could not be read, or is larger than {MAX_BODY_BYTES} bytes")))?;
+            .map_err(|_| {
+            ApiError::invalid(format!("the body could not be read, or is larger than {MAX_BODY_BYTES} bytes"))
+        })?;
         if body.is_empty() {
             return Ok(Self(all));
         }
         if kind.starts_with("application/json") {
-            let object: serde_json::Map<String, Value> =
-                serde_json::from_slice(&body).map_err(|error| ApiError::invalid(format!("the body is no JSON object: {error}")))?;
+            let object: serde_json::Map<String, Value> = serde_json::from_slice(&body)
+                .map_err(|error| ApiError::invalid(format!("the body is no JSON object: {error}")))?;
             all.extend(object.into_iter().map(|(name, value)| match value {
                 Value::String(text) => (name, text),
                 Value::Array(list) => {
@@ -144,7 +148,9 @@ impl SessionsRequest {
         }
         if let Some(ids) = parameters.text("ids") {
             let list: Vec<&str> = ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
-            if let Some(wrong) = list.iter().find(|id| !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_@".contains(&byte))) {
+            if let Some(wrong) =
+                list.iter().find(|id| !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_@".contains(&byte)))
+            {
                 return Err(ApiError::invalid(format!("{wrong:?} is no session id")));
             }
             parts.push(parse(&format!("id == [{}]", list.join(",")))?);
@@ -156,7 +162,9 @@ impl SessionsRequest {
             "last" => ("stoptime", "stoptime"),
             "both" => ("starttime", "stoptime"),
             "either" => ("stoptime", "starttime"),
-            other => return Err(ApiError::invalid(format!("bounding must be first, last, both or either, not {other:?}"))),
+            other => {
+                return Err(ApiError::invalid(format!("bounding must be first, last, both or either, not {other:?}")));
+            }
         };
         if let Some(start) = start {
             parts.push(parse(&format!("{from_field} >= {start}"))?);
@@ -194,7 +202,11 @@ pub fn now() -> Timestamp {
 }
 
 /// Start and stop in seconds: `startTime` and `stopTime`, else `date` hours back from now.
-fn time_range(parameters: &Parameters, viewer: &Viewer, now: Timestamp) -> Result<(Option<u64>, Option<u64>), ApiError> {
+fn time_range(
+    parameters: &Parameters,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Result<(Option<u64>, Option<u64>), ApiError> {
     let start = parameters.number::<u64>("startTime")?;
     let stop = parameters.number::<u64>("stopTime")?;
     if start.is_some() || stop.is_some() {
@@ -249,9 +261,13 @@ pub(crate) async fn resolve_files(
     }
     let mut files = Vec::new();
     loop {
-        let page = store.files(scope, &FilesQuery { from: files.len(), size: FILES_PER_READ, ..FilesQuery::default() }).await?;
+        let page = store
+            .files(scope, &FilesQuery { from: files.len(), size: FILES_PER_READ, ..FilesQuery::default() })
+            .await?;
         let read = page.files.len();
-        files.extend(page.files.into_iter().map(|file| (file.name, FileKey { node: file.node, file_id: file.num as i64 })));
+        files.extend(
+            page.files.into_iter().map(|file| (file.name, FileKey { node: file.node, file_id: file.num as i64 })),
+        );
         if read < FILES_PER_READ {
             break;
         }

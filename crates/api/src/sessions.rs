@@ -85,8 +85,13 @@ pub(crate) async fn csv(State(viewer): State<Arc<Viewer>>, parameters: Parameter
         let mut from = request.from;
         loop {
             let size = left.min(SESSIONS_PER_READ);
-            let search =
-                Search { expression: request.expression.clone(), sort: request.sort.clone(), from, after: after.take(), size };
+            let search = Search {
+                expression: request.expression.clone(),
+                sort: request.sort.clone(),
+                from,
+                after: after.take(),
+                size,
+            };
             let page = match viewer.sessions.search(&viewer.scope, &search).await {
                 Ok(page) => page,
                 Err(error) => {
@@ -124,7 +129,9 @@ async fn graph(viewer: &Viewer, request: &SessionsRequest, interval: Option<&str
         Some("auto") | None if span <= 5 * 86_400_000 => 60,
         Some("auto") | None => 3_600,
         Some(other) => {
-            return Err(ApiError::invalid(format!("interval must be second, minute, hour, day or auto, not {other:?}")));
+            return Err(ApiError::invalid(format!(
+                "interval must be second, minute, hour, day or auto, not {other:?}"
+            )));
         }
     };
     let histogram = Aggregation::Histogram { interval_ms: seconds * 1_000 };

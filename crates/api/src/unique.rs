@@ -23,7 +23,8 @@ pub(crate) async fn list(State(viewer): State<Arc<Viewer>>, parameters: Paramete
         .or_else(|| parameters.text("field"))
         .ok_or_else(|| ApiError::invalid("exp (a field's name in expressions) or field (its path) is missing"))?;
     let Some(Resolved::Field(field)) = catalogue().resolve(name) else {
-        let near = catalogue().nearest(name, 1).first().map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let near =
+            catalogue().nearest(name, 1).first().map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         return Err(ApiError::invalid(format!("there is no field {name:?}{near}")));
     };
     let request = SessionsRequest::read(&parameters, &viewer).await?;
@@ -41,6 +42,8 @@ pub(crate) async fn list(State(viewer): State<Arc<Viewer>>, parameters: Paramete
     let mut rows: Vec<(String, u64)> = counted.into_iter().collect();
     rows.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
     let counts = parameters.is_set("counts");
-    let lines = rows.into_iter().map(|(value, count)| if counts { format!("{value}, {count}\n") } else { format!("{value}\n") });
+    let lines = rows
+        .into_iter()
+        .map(|(value, count)| if counts { format!("{value}, {count}\n") } else { format!("{value}\n") });
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], lines.collect::<String>()).into_response())
 }

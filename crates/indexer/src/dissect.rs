@@ -108,7 +108,8 @@ pub(crate) fn run(
             move |document: SessionDocument<'_>| outlet.document(&document)
         };
         let all = std::iter::once(first).chain(&mut blocks);
-        let totals = skycap_flow::parallel::dissect(&task.settings, &task.identity, link_type, task.threads, all, outlet);
+        let totals =
+            skycap_flow::parallel::dissect(&task.settings, &task.identity, link_type, task.threads, all, outlet);
         blocks.findings.sessions = totals.sessions;
     }
     if let Some(failure) = blocks.failure {

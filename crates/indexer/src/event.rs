@@ -83,7 +83,10 @@ pub fn parse(message: &str) -> Result<Vec<ObjectCreated>, EventError> {
         let envelope: Envelope = serde_json::from_str(&text).map_err(|error| EventError::Shape(error.to_string()))?;
         if let Some(records) = envelope.records {
             if records.len() > MAX_RECORDS {
-                return Err(EventError::Shape(format!("{} records, and at most {MAX_RECORDS} are taken", records.len())));
+                return Err(EventError::Shape(format!(
+                    "{} records, and at most {MAX_RECORDS} are taken",
+                    records.len()
+                )));
             }
             let created = records.into_iter().filter(|record| {
                 let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
@@ -98,7 +101,9 @@ pub fn parse(message: &str) -> Result<Vec<ObjectCreated>, EventError> {
             // EventBridge does not encode keys
             return if kind == "Object Created" { Ok(vec![object(detail, false)?]) } else { Ok(Vec::new()) };
         }
-        text = envelope.message.ok_or_else(|| EventError::Shape("it has neither Records nor Message nor detail".to_owned()))?;
+        text = envelope
+            .message
+            .ok_or_else(|| EventError::Shape("it has neither Records nor Message nor detail".to_owned()))?;
     }
     Err(EventError::Shape("it is wrapped too often".to_owned()))
 }
@@ -138,7 +143,8 @@ mod tests {
 
     #[test]
     fn wrapped_by_sns() {
-        let wrapped = serde_json::json!({ "Type": "Notification", "MessageId": "m", "TopicArn": "t", "Message": DIRECT });
+        let wrapped =
+            serde_json::json!({ "Type": "Notification", "MessageId": "m", "TopicArn": "t", "Message": DIRECT });
         assert_eq!(parse(&wrapped.to_string()).unwrap(), [expected()]);
     }
 

@@ -45,7 +45,11 @@ pub fn file_id(bucket: &str, key: &str, etag: &str, salt: u32) -> u64 {
 #[must_use]
 pub fn index_of(last_packet: Timestamp, last_modified_ms: u64) -> String {
     let apart = last_packet.milliseconds().abs_diff(last_modified_ms);
-    if apart <= DAYS_TRUSTED * DAY_MS { format!("sessions3-{}", last_packet.day_suffix()) } else { OTHER_INDEX.to_owned() }
+    if apart <= DAYS_TRUSTED * DAY_MS {
+        format!("sessions3-{}", last_packet.day_suffix())
+    } else {
+        OTHER_INDEX.to_owned()
+    }
 }
 
 /// All indices that [`index_of`] may name for an object: where its sessions may be as long as it is not indexed.
@@ -79,7 +83,9 @@ mod tests {
     fn possible_indices_are_all() {
         for modified in [0, 86_399_999, 1_700_000_000_000, 1_700_006_400_000] {
             let possible = possible_indices(modified);
-            let hours = (0_u64..400).map(|hour| Timestamp::from_milliseconds((modified + hour * 3_600_000).saturating_sub(200 * 3_600_000)));
+            let hours = (0_u64..400).map(|hour| {
+                Timestamp::from_milliseconds((modified + hour * 3_600_000).saturating_sub(200 * 3_600_000))
+            });
             assert!(hours.into_iter().all(|packet| possible.contains(&index_of(packet, modified))), "{modified}");
         }
     }

@@ -159,12 +159,8 @@ impl Indexer {
         let read = tokio::time::timeout_at(deadline, self.read(created, &metadata, &claim.document));
         let (findings, known) = read.await.map_err(|_| late())??;
         self.sessions.flush().await?;
-        let indexed = Indexed {
-            packets: findings.packets,
-            sessions: findings.sessions,
-            known,
-            damage: findings.damage.clone(),
-        };
+        let indexed =
+            Indexed { packets: findings.packets, sessions: findings.sessions, known, damage: findings.damage.clone() };
         self.settle(claim, |document| describe(document, &findings)).await?;
         Ok(Outcome::Indexed(indexed))
     }
@@ -189,7 +185,12 @@ impl Indexer {
     ///
     /// A document of another version has its sessions deleted first, since they may differ. One that is claimed by this
     /// version belongs to a delivery that died or still runs: going on beside it is harmless, ids are the same.
-    async fn claim(&self, key: &ObjectKey, bucket: &str, metadata: &ObjectMetadata) -> Result<Option<Claim>, IndexError> {
+    async fn claim(
+        &self,
+        key: &ObjectKey,
+        bucket: &str,
+        metadata: &ObjectMetadata,
+    ) -> Result<Option<Claim>, IndexError> {
         let mut salt = 0;
         while salt < MAX_SALT {
             let number = file_id(bucket, &metadata.key, &metadata.etag, salt);
@@ -220,7 +221,14 @@ impl Indexer {
         Err(IndexError::Internal(format!("no free fileId for s3://{bucket}/{} on node {}", metadata.key, key.node)))
     }
 
-    fn fresh_document(&self, key: &ObjectKey, bucket: &str, metadata: &ObjectMetadata, num: u64, salt: u32) -> FilesDocument {
+    fn fresh_document(
+        &self,
+        key: &ObjectKey,
+        bucket: &str,
+        metadata: &ObjectMetadata,
+        num: u64,
+        salt: u32,
+    ) -> FilesDocument {
         // until it is indexed, its sessions may be in any of the possible indices: another version deletes them there
         FilesDocument {
             num,
@@ -284,12 +292,18 @@ impl Indexer {
             Ok::<u64, IndexError>(known)
         };
         let ((), known) = tokio::try_join!(feeding, storing)?;
-        let findings = dissecting.await.map_err(|error| IndexError::Internal(format!("the dissecting thread died: {error}")))?;
+        let findings =
+            dissecting.await.map_err(|error| IndexError::Internal(format!("the dissecting thread died: {error}")))?;
         Ok((findings.map_err(IndexError::Internal)?, known))
     }
 
     /// Reads the object in ranges, a few ahead, in order.
-    async fn feed(&self, created: &ObjectCreated, metadata: &ObjectMetadata, pieces: mpsc::Sender<Bytes>) -> Result<(), IndexError> {
+    async fn feed(
+        &self,
+        created: &ObjectCreated,
+        metadata: &ObjectMetadata,
+        pieces: mpsc::Sender<Bytes>,
+    ) -> Result<(), IndexError> {
         let offsets = (0..metadata.size).step_by(usize::try_from(READ_BYTES).unwrap_or(usize::MAX));
         let mut reads = futures::stream::iter(offsets)
             .map(|offset| {

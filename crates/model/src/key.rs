@@ -232,7 +232,8 @@ fn parse_time(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    const KEY: &str = "captures/std/web/ip-10-0-0-1/2023/11/14/22/ip-10-0-0-1-20231114T221320Z-00000000deadbeef-0-7.pcap.zst";
+    const KEY: &str =
+        "captures/std/web/ip-10-0-0-1/2023/11/14/22/ip-10-0-0-1-20231114T221320Z-00000000deadbeef-0-7.pcap.zst";
 
     #[test]
     fn round_trip() {

@@ -6,7 +6,9 @@ const MAX_CELL: usize = 60;
 /// Text that is safe and one line: control characters and the like are replaced.
 pub(crate) fn printable(text: &str) -> String {
     let bidi = |character: char| matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|character| if character.is_control() || bidi(character) { '\u{FFFD}' } else { character }).collect()
+    text.chars()
+        .map(|character| if character.is_control() || bidi(character) { '\u{FFFD}' } else { character })
+        .collect()
 }
 
 /// Columns padded to their widest cell; the last one is not padded.
@@ -15,10 +17,14 @@ pub(crate) fn render(header: &[String], rows: &[Vec<String>]) -> String {
         let cell = printable(cell);
         if cell.chars().count() > MAX_CELL { cell.chars().take(MAX_CELL - 1).chain(['…']).collect() } else { cell }
     };
-    let lines: Vec<Vec<String>> =
-        std::iter::once(header).chain(rows.iter().map(Vec::as_slice)).map(|row| row.iter().map(clean).collect()).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(header)
+        .chain(rows.iter().map(Vec::as_slice))
+        .map(|row| row.iter().map(clean).collect())
+        .collect();
     let widths: Vec<usize> = (0..header.len())
-        .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for line in lines {

@@ -34,7 +34,11 @@ impl StoreError {
     }
 
     /// The same, with the cause.
-    pub fn caused(kind: ErrorKind, message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn caused(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self { kind, message: message.into(), source: Some(source.into()) }
     }
 

@@ -20,6 +20,6 @@ pub use object::{ObjectMetadata, ObjectStore};
 pub use queue::{Message, Queue};
 pub use s3::S3Objects;
 pub use session::{
-    Aggregation, Bucket, BucketKey, Capabilities, Created, FilesPage, FilesQuery, NewSession, Page, PutFile, Scope, Search,
-    SessionStore, Sort, SortOrder, StoredSession, Versioned,
+    Aggregation, Bucket, BucketKey, Capabilities, Created, FilesPage, FilesQuery, NewSession, Page, PutFile, Scope,
+    Search, SessionStore, Sort, SortOrder, StoredSession, Versioned,
 };

@@ -26,8 +26,21 @@ pub trait ObjectStore: Send + Sync {
 
     /// Bytes `offset..offset + length` of an object (GetObject with Range), cut at its end. Where `etag` is given, the
     /// object must still be that one (If-Match), else [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
-    async fn range(&self, bucket: &str, key: &str, offset: u64, length: u64, etag: Option<&str>) -> Result<Bytes, StoreError>;
+    async fn range(
+        &self,
+        bucket: &str,
+        key: &str,
+        offset: u64,
+        length: u64,
+        etag: Option<&str>,
+    ) -> Result<Bytes, StoreError>;
 
     /// Objects whose key begins with `prefix` and comes after `after`, in key order, at most `most` (ListObjectsV2).
-    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>, most: usize) -> Result<Vec<ObjectMetadata>, StoreError>;
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<ObjectMetadata>, StoreError>;
 }

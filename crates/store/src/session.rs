@@ -225,7 +225,12 @@ pub trait SessionStore: Send + Sync {
     async fn search(&self, scope: &Scope, search: &Search) -> Result<Page, StoreError>;
 
     /// Counts over the sessions that match.
-    async fn aggregate(&self, scope: &Scope, expression: &Expression, aggregation: &Aggregation) -> Result<Vec<Bucket>, StoreError>;
+    async fn aggregate(
+        &self,
+        scope: &Scope,
+        expression: &Expression,
+        aggregation: &Aggregation,
+    ) -> Result<Vec<Bucket>, StoreError>;
 
     /// One files document by `_id`.
     async fn file(&self, id: &str) -> Result<Option<Versioned<FilesDocument>>, StoreError>;

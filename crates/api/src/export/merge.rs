@@ -93,8 +93,13 @@ async fn positions_of(exporter: &Exporter, expression: &Expression, file: &Files
     let mut positions = Vec::new();
     let mut after = None;
     loop {
-        let search =
-            Search { expression: expression.clone(), sort: sort.clone(), from: 0, after: after.take(), size: SESSIONS_PER_READ };
+        let search = Search {
+            expression: expression.clone(),
+            sort: sort.clone(),
+            from: 0,
+            after: after.take(),
+            size: SESSIONS_PER_READ,
+        };
         let page = exporter.sessions.search(&exporter.scope, &search).await.map_err(|error| error.to_string())?;
         for session in &page.sessions {
             decode_positions(&session.document, file.num, &mut positions)
@@ -113,10 +118,13 @@ async fn positions_of(exporter: &Exporter, expression: &Expression, file: &Files
 /// The term "packets of this object": a files predicate, as `file ==` resolves to.
 fn of_file(file: &FilesDocument) -> Result<Expression, String> {
     let context = skycap_query::Context { now: skycap_model::Timestamp::default(), timezone: jiff::tz::TimeZone::UTC };
-    let any = skycap_query::parse("file == any", skycap_protocols::catalogue(), &context).map_err(|error| error.to_string())?;
+    let any = skycap_query::parse("file == any", skycap_protocols::catalogue(), &context)
+        .map_err(|error| error.to_string())?;
     let key = FileKey { node: file.node.clone(), file_id: i64::try_from(file.num).unwrap_or(i64::MAX) };
     let resolved = any.map_files(&mut |_| vec![key.clone()]);
-    debug_assert!(matches!(&resolved, Expression::Term(term) if matches!(term.alternatives[0].predicate, Predicate::Files(_))));
+    debug_assert!(
+        matches!(&resolved, Expression::Term(term) if matches!(term.alternatives[0].predicate, Predicate::Files(_)))
+    );
     Ok(resolved)
 }
 

@@ -109,7 +109,10 @@ impl Exporter {
     /// types (a libpcap file has one), more than [`MAX_EXPORT_OBJECTS`] objects.
     pub async fn pcap(&self, expression: Expression) -> Result<PacketStream, ApiError> {
         if !self.scope.packets {
-            return Err(ApiError { status: axum::http::StatusCode::FORBIDDEN, message: "no right to packets".to_owned() });
+            return Err(ApiError {
+                status: axum::http::StatusCode::FORBIDDEN,
+                message: "no right to packets".to_owned(),
+            });
         }
         let files = self.files_of(&expression).await?;
         let link_type = files.first().map_or(skycap_packet::link::ETHERNET, |file| file.skycap.link_type);
@@ -161,7 +164,9 @@ impl Exporter {
             missing.remove(&file.num);
         });
         if let Some(number) = missing.keys().next() {
-            return Err(ApiError::not_found(format!("there is no files document for fileId {number}: its packets can't be found")));
+            return Err(ApiError::not_found(format!(
+                "there is no files document for fileId {number}: its packets can't be found"
+            )));
         }
         files.sort_by(|left, right| (left.first_timestamp, &left.name).cmp(&(right.first_timestamp, &right.name)));
         Ok(files)
@@ -175,12 +180,21 @@ impl Exporter {
         let mut ids = Vec::new();
         let mut after = None;
         loop {
-            let search =
-                Search { expression: expression.clone(), sort: vec![first], from: 0, after: after.take(), size: SESSIONS_PER_READ };
+            let search = Search {
+                expression: expression.clone(),
+                sort: vec![first],
+                from: 0,
+                after: after.take(),
+                size: SESSIONS_PER_READ,
+            };
             let page = self.sessions.search(&self.scope, &search).await?;
             for session in &page.sessions {
                 ids.push(session.id.clone());
-                let text = |path: &str| crate::rows::at_path(&session.document, path).first().and_then(|value| value.as_str().map(str::to_owned));
+                let text = |path: &str| {
+                    crate::rows::at_path(&session.document, path)
+                        .first()
+                        .and_then(|value| value.as_str().map(str::to_owned))
+                };
                 let (Some(community), Some(node)) = (text("network.community_id"), text("node")) else { continue };
                 let flow = skycap_query::parse(
                     &format!("communityId == \"{community}\" && node == \"{node}\""),
@@ -192,7 +206,9 @@ impl Exporter {
                 ids.extend(chain(&family, &session.id));
             }
             if ids.len() > MAX_SEGMENTS {
-                return Err(ApiError::invalid(format!("these flows have more than {MAX_SEGMENTS} segments; narrow the search")));
+                return Err(ApiError::invalid(format!(
+                    "these flows have more than {MAX_SEGMENTS} segments; narrow the search"
+                )));
             }
             match page.sessions.last() {
                 Some(last) if page.sessions.len() == SESSIONS_PER_READ => after = Some(last.after.clone()),
@@ -207,7 +223,9 @@ impl Exporter {
 
 /// Of the sessions of one conversation, in order of time, those that follow each other without a gap around one.
 fn chain(family: &[skycap_store::StoredSession], id: &str) -> Vec<String> {
-    let time = |session: &skycap_store::StoredSession, name: &str| session.document.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let time = |session: &skycap_store::StoredSession, name: &str| {
+        session.document.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0)
+    };
     let mut run: Vec<String> = Vec::new();
     let mut found = false;
     let mut last = 0;

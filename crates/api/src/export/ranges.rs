@@ -57,9 +57,9 @@ impl ObjectPackets {
         }
         let plan = if blocks.len() >= BLOCKS_WORTH_A_PLAN { plan(objects.as_ref(), &file).await? } else { None };
         let file = Arc::new(file);
-        let fetches = coalesce(blocks, plan.as_ref(), file.filesize).into_iter().map(move |range| -> BoxFuture<'static, _> {
-            fetch(objects.clone(), file.clone(), range).boxed()
-        });
+        let fetches = coalesce(blocks, plan.as_ref(), file.filesize)
+            .into_iter()
+            .map(move |range| -> BoxFuture<'static, _> { fetch(objects.clone(), file.clone(), range).boxed() });
         Ok(Self { ranges: futures::stream::iter(fetches).buffered(RANGES_AT_ONCE).boxed() })
     }
 
@@ -87,7 +87,9 @@ fn coalesce(blocks: Vec<Wanted>, plan: Option<&Plan>, size: u64) -> Vec<Range> {
         let end = plan.and_then(|plan| block_end(plan, block.offset)).unwrap_or(longest).min(size);
         match ranges.last_mut() {
             Some(range)
-                if plan.is_some() && range.blocks.len() < BLOCKS_PER_RANGE && block.offset <= range.end + MAX_GAP_BYTES =>
+                if plan.is_some()
+                    && range.blocks.len() < BLOCKS_PER_RANGE
+                    && block.offset <= range.end + MAX_GAP_BYTES =>
             {
                 range.end = range.end.max(end);
                 range.blocks.push(block);

@@ -38,7 +38,8 @@ pub(crate) fn run(command: &Dissect) -> Result<ExitCode> {
         file_id: skycap_indexer::file_id("local", &name, "", 0),
         id_prefix: skycap_indexer::id_prefix("local", &name, ""),
     };
-    let mut output = Output { out: BufWriter::with_capacity(OUTPUT_BYTES, std::io::stdout()), ids: command.ids, failed: None };
+    let mut output =
+        Output { out: BufWriter::with_capacity(OUTPUT_BYTES, std::io::stdout()), ids: command.ids, failed: None };
     let damage = if is_capture_object(&source) {
         object(&source, &settings, &identity, &mut output)?
     } else {
@@ -89,13 +90,19 @@ fn position(offset: u64) -> u64 {
 }
 
 /// A plain capture, of any link types; each has its own sessions, as each would have its own objects.
-fn capture(source: &Source, settings: &Settings, identity: &ObjectIdentity, output: &mut Output) -> Result<Vec<String>> {
+fn capture(
+    source: &Source,
+    settings: &Settings,
+    identity: &ObjectIdentity,
+    output: &mut Output,
+) -> Result<Vec<String>> {
     let mut input = Input::open(source, INPUT_LIMIT_BYTES, Arc::default())?;
     let mut dissectors: HashMap<u32, Dissector> = HashMap::new();
     let finished = read_batches(&mut input, |batch| {
         let link_type = batch.link_type();
-        let dissector =
-            dissectors.entry(link_type).or_insert_with(|| Dissector::new(settings.clone(), identity.clone(), link_type));
+        let dissector = dissectors
+            .entry(link_type)
+            .or_insert_with(|| Dissector::new(settings.clone(), identity.clone(), link_type));
         let packets = batch.map(|(offset, packet)| (position(offset), packet));
         dissector.packets(packets, &mut |document| output.document(&document));
         match output.failed.take() {
@@ -161,7 +168,9 @@ fn object(source: &Source, settings: &Settings, identity: &ObjectIdentity, outpu
                     });
                     dissector.packets(records, &mut |document| output.document(&document));
                 }
-                Event::Damage { offset, bytes, reason } => damage.push(format!("{bytes} bytes at offset {offset}: {reason}")),
+                Event::Damage { offset, bytes, reason } => {
+                    damage.push(format!("{bytes} bytes at offset {offset}: {reason}"))
+                }
                 Event::Cut { offset, .. } => damage.push(format!("cut short at offset {offset}")),
                 _ => {}
             }

@@ -71,7 +71,9 @@ fn markdown(fields: &[&Field]) -> String {
     for field in fields {
         if field.group != group {
             group = field.group;
-            text.push_str(&format!("\n## {group}\n\n| expression | document path | kind | shape | meaning |\n|---|---|---|---|---|\n"));
+            text.push_str(&format!(
+                "\n## {group}\n\n| expression | document path | kind | shape | meaning |\n|---|---|---|---|---|\n"
+            ));
         }
         let [expression, path, kind, shape, help] = row(field);
         let path = if path.is_empty() { String::from("-") } else { format!("`{path}`") };
@@ -92,10 +94,17 @@ pub(crate) fn help_markdown() -> Result<ExitCode> {
         "# The command line\n\nMade by `skycap help-markdown`; `make docs` writes it again.\n\n{}\n",
         command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string).unwrap_or_default()
     );
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set() && subcommand.get_name() != "help") {
+    for subcommand in
+        command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set() && subcommand.get_name() != "help")
+    {
         let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
-        text.push_str(&format!("\n## skycap {}\n\n{about}\n\n| argument | default | meaning |\n|---|---|---|\n", subcommand.get_name()));
-        for argument in subcommand.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")) {
+        text.push_str(&format!(
+            "\n## skycap {}\n\n{about}\n\n| argument | default | meaning |\n|---|---|---|\n",
+            subcommand.get_name()
+        ));
+        for argument in
+            subcommand.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
+        {
             text.push_str(&argument_row(argument));
         }
     }
@@ -109,7 +118,8 @@ fn argument_row(argument: &Arg) -> String {
         (Some(long), None) => format!("`--{long}`"),
         _ => format!("`{}`", argument.get_id().as_str().to_uppercase()),
     };
-    let defaults: Vec<String> = argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    let defaults: Vec<String> =
+        argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
     let default = if argument.get_action().takes_values() { defaults.join(" ") } else { String::new() };
     format!("| {name} | {} | {} |\n", default.replace("``", ""), escape(&help))

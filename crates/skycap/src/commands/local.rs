@@ -24,7 +24,11 @@ use skycap_store::{
 };
 
 use super::{DAMAGED, INPUT_LIMIT_BYTES};
-use crate::{arguments::Local, client::ADDRESS_FILE, progress::{Counters, Progress}};
+use crate::{
+    arguments::Local,
+    client::ADDRESS_FILE,
+    progress::{Counters, Progress},
+};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
@@ -33,7 +37,10 @@ const COUNT_EVERY: u64 = 1_024;
 
 pub(crate) async fn run(data: &Path, command: Local) -> Result<ExitCode> {
     if !command.listen.ip().is_loopback() {
-        bail!("{} is no loopback address: there is no access control yet, so the API is served on loopback only", command.listen);
+        bail!(
+            "{} is no loopback address: there is no access control yet, so the API is served on loopback only",
+            command.listen
+        );
     }
     let sources = Source::of_arguments(&command.captures)?;
     for source in &sources {
@@ -51,7 +58,10 @@ pub(crate) async fn run(data: &Path, command: Local) -> Result<ExitCode> {
     let sessions = indexed.sessions.load(Ordering::Relaxed);
     let packets = indexed.packets.load(Ordering::Relaxed);
     let objects = indexed.indexed.load(Ordering::Relaxed);
-    eprintln!("skycap: {packets} packets in {sessions} sessions indexed from {objects} capture objects, data in {}", data.display());
+    eprintln!(
+        "skycap: {packets} packets in {sessions} sessions indexed from {objects} capture objects, data in {}",
+        data.display()
+    );
 
     if let Some((task, address)) = server {
         eprintln!("skycap: API at http://{address}/api/sessions?date=-1 (Ctrl-C ends)");
@@ -77,7 +87,11 @@ fn start_worker(embedded: &Embedded, command: &Local, counters: &Arc<WorkerCount
 }
 
 /// Serves the API, and leaves its address where `search` and `pcap` look for it.
-async fn serve(data: &Path, embedded: &Embedded, command: &Local) -> Result<(tokio::task::JoinHandle<()>, std::net::SocketAddr)> {
+async fn serve(
+    data: &Path,
+    embedded: &Embedded,
+    command: &Local,
+) -> Result<(tokio::task::JoinHandle<()>, std::net::SocketAddr)> {
     let viewer = Viewer {
         sessions: embedded.sessions.clone(),
         objects: embedded.objects.clone(),
@@ -85,9 +99,11 @@ async fn serve(data: &Path, embedded: &Embedded, command: &Local) -> Result<(tok
         default_hours: 1,
     };
     let listener = tokio::net::TcpListener::bind(command.listen).await;
-    let listener = listener.with_context(|| format!("listening on {}; choose another address with --listen", command.listen))?;
+    let listener =
+        listener.with_context(|| format!("listening on {}; choose another address with --listen", command.listen))?;
     let address = listener.local_addr().context("reading our own address")?;
-    std::fs::write(data.join(ADDRESS_FILE), format!("{address}\n")).with_context(|| format!("writing into {}", data.display()))?;
+    std::fs::write(data.join(ADDRESS_FILE), format!("{address}\n"))
+        .with_context(|| format!("writing into {}", data.display()))?;
     let router = skycap_api::router(viewer);
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
@@ -98,7 +114,8 @@ async fn serve(data: &Path, embedded: &Embedded, command: &Local) -> Result<(tok
 }
 
 async fn stop_signal() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("listening for signals")?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("listening for signals")?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
@@ -202,13 +219,18 @@ impl Importer {
         counters.packets.fetch_add(count, Ordering::Relaxed);
         let recorded = recorder.finish().with_context(|| name.clone())?;
         if let Some(damage) = &finished.damage {
-            eprintln!("skycap: {name}: {damage}; {} packets before it are kept, {} bytes left out", finished.packets, finished.refused_bytes);
+            eprintln!(
+                "skycap: {name}: {damage}; {} packets before it are kept, {} bytes left out",
+                finished.packets, finished.refused_bytes
+            );
         }
         if recorded.refused > 0 {
             eprintln!("skycap: {name}: {} packets left out, since no record can hold them", recorded.refused);
         }
         if *source != Source::StandardInput {
-            std::fs::create_dir_all(&self.markers).and_then(|()| std::fs::write(&marker, &name)).with_context(|| marker.display().to_string())?;
+            std::fs::create_dir_all(&self.markers)
+                .and_then(|()| std::fs::write(&marker, &name))
+                .with_context(|| marker.display().to_string())?;
         }
         Ok(finished.damage.is_some() || recorded.refused > 0)
     }
@@ -218,7 +240,14 @@ impl Importer {
         let Source::File(path) = source else { return None };
         let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
         let path = path.canonicalize().ok()?;
-        let text = format!("{}\0{}\0{:?}\0{}\0{:?}", path.display(), metadata.len(), metadata.modified().ok()?, self.rotate_bytes, self.rotate_after);
+        let text = format!(
+            "{}\0{}\0{:?}\0{}\0{:?}",
+            path.display(),
+            metadata.len(),
+            metadata.modified().ok()?,
+            self.rotate_bytes,
+            self.rotate_after
+        );
         Some(skycap_indexer::file_id("import", &text, "", 0))
     }
 }
@@ -227,7 +256,10 @@ impl Importer {
 fn import_id(name: &str, run: RunId) -> Result<NodeName> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.split('.').find(|part| !part.is_empty()).unwrap_or("capture");
-    let safe: String =
-        stem.chars().map(|character| if character.is_ascii_alphanumeric() || character == '_' { character } else { '-' }).take(40).collect();
+    let safe: String = stem
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() || character == '_' { character } else { '-' })
+        .take(40)
+        .collect();
     Ok(NodeName::new(format!("{safe}-{:08x}", run.0 as u32))?)
 }

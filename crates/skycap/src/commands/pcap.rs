@@ -51,7 +51,9 @@ impl Sink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Output(output) => output.write_all(bytes).context("writing to standard output"),
-            Self::File { file, part, .. } => file.write_all(bytes).with_context(|| format!("writing {}", part.display())),
+            Self::File { file, part, .. } => {
+                file.write_all(bytes).with_context(|| format!("writing {}", part.display()))
+            }
         }
     }
 
@@ -60,7 +62,8 @@ impl Sink {
             Self::Output(mut output) => output.flush().context("writing to standard output"),
             Self::File { file, part, path } => {
                 drop(file);
-                std::fs::rename(&part, &path).with_context(|| format!("renaming {} to {}", part.display(), path.display()))
+                std::fs::rename(&part, &path)
+                    .with_context(|| format!("renaming {} to {}", part.display(), path.display()))
             }
         }
     }

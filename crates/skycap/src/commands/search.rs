@@ -14,8 +14,7 @@ use crate::{
 /// Sessions asked for at a time.
 const PAGE: usize = 1_000;
 
-const COLUMNS: &str =
-    "firstPacket,ipProtocol,source.ip,source.port,destination.ip,destination.port,network.packets,network.bytes,protocol,id";
+const COLUMNS: &str = "firstPacket,ipProtocol,source.ip,source.port,destination.ip,destination.port,network.packets,network.bytes,protocol,id";
 
 pub(crate) async fn run(data: &Path, command: Search) -> Result<ExitCode> {
     let client = Client::of(data).await?;
@@ -29,7 +28,8 @@ pub(crate) async fn run(data: &Path, command: Search) -> Result<ExitCode> {
         out.write_all(&read(response).await?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let names: Vec<String> = command.fields.as_deref().unwrap_or(COLUMNS).split(',').map(|name| name.trim().to_owned()).collect();
+    let names: Vec<String> =
+        command.fields.as_deref().unwrap_or(COLUMNS).split(',').map(|name| name.trim().to_owned()).collect();
     let mut rows = Vec::new();
     let mut shown = 0;
     let mut found = 0;
