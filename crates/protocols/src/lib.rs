@@ -51,6 +51,7 @@ protocols! {
         http
         tls
         ssh
+        arp
     ;
 }
 
