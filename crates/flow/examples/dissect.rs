@@ -1,18 +1,36 @@
 //! Prints the session documents of a classic pcap file, one a line. Options: `--quiet` prints only what was seen,
 //! `--plain` writes no optional fields and hashes no bodies, `--patient` has long timeouts, `--threads=N`.
+#![allow(clippy::unwrap_used, reason = "a tool for measuring")]
 
 use std::{
     fs::File,
     io::{BufReader, Read, Write},
     num::NonZeroUsize,
+    sync::{Arc, Mutex},
 };
 
 use skycap_flow::{ObjectIdentity, SessionDocument, Settings, parallel};
-use skycap_model::Timestamp;
-use skycap_packet::{Packet, record};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A block whose memory is used again.
+struct Block {
+    bytes: Vec<u8>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.spare.lock().unwrap().push(std::mem::take(&mut self.bytes));
+    }
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,22 +63,23 @@ fn main() {
     let fraction = if word(&header) == 0xa1b2_3c4d { 1 } else { 1000 };
     let link_type = word(&header[20..]) & 0xffff;
     let mut number = 0;
+    let spare: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
     // packets as blocks of capture objects have them
     let blocks = std::iter::from_fn(|| {
-        let mut block = Vec::with_capacity(1 << 20);
-        let mut data = Vec::new();
+        let mut block = spare.lock().unwrap().pop().unwrap_or_else(|| Vec::with_capacity(1 << 20));
+        block.clear();
         let mut header = [0; 16];
         while block.len() < (1 << 20) - 300_000 && reader.read_exact(&mut header).is_ok() {
-            data.resize(word(&header[8..]) as usize, 0);
-            if reader.read_exact(&mut data).is_err() {
+            let fields = [word(&header), word(&header[4..]) * fraction, word(&header[8..]), word(&header[12..])];
+            block.extend(fields.into_iter().flat_map(u32::to_le_bytes));
+            let start = block.len();
+            block.resize(start + fields[2] as usize, 0);
+            if reader.read_exact(&mut block[start..]).is_err() {
                 break;
             }
-            let time = Timestamp::from_parts(u64::from(word(&header)), word(&header[4..]) * fraction);
-            let packet = Packet { time, original_length: word(&header[12..]), data: &data };
-            record::write_record(&packet, &mut block).unwrap();
         }
         number += 1;
-        (!block.is_empty()).then_some((number, block))
+        (!block.is_empty()).then(|| (number, Block { bytes: block, spare: Arc::clone(&spare) }))
     });
     let sink = |_| {
         let mut out = std::io::BufWriter::with_capacity(1 << 18, std::io::stdout());

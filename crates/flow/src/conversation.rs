@@ -98,6 +98,8 @@ impl Parsers {
         if self.slots.len() >= MOST_PARSERS || self.slots.iter().any(|slot| slot.number == number) {
             return false;
         }
+        // most sessions have one parser: room for one, not for four
+        self.slots.reserve_exact(1);
         self.slots.push(Slot {
             number,
             parser: (protocol.open)(),

@@ -104,8 +104,18 @@ pub(crate) struct Writer {
     list: Vec<u64>,
     /// Top-level entries of the fields: rank and number.
     order: Vec<(u16, u16)>,
+    /// Entries of the object that is being written, rank and number: memory that is used again.
+    members: Vec<(u16, u16)>,
+    /// Entries of the document that is being written; empty in between.
+    marks: Vec<Mark<'static>>,
     /// Objects open in `out`, as path prefixes.
     open: Vec<u16>,
+}
+
+/// The same vector for entries of another log, emptied: keeps the memory.
+fn reuse<'to>(mut marks: Vec<Mark<'_>>) -> Vec<Mark<'to>> {
+    marks.clear();
+    marks.into_iter().filter_map(|_| None).collect()
 }
 
 /// Most nested lists of objects in a document.
@@ -125,6 +135,8 @@ impl Writer {
             id: String::new(),
             list: Vec::new(),
             order: Vec::new(),
+            members: Vec::new(),
+            marks: Vec::new(),
             open: Vec::new(),
         }
     }
@@ -137,7 +149,8 @@ impl Writer {
         session.positions.list(pool, &mut self.list);
         let none = Fields::default();
         let fields = session.fields.as_deref().unwrap_or(&none);
-        let marks: Vec<Mark<'_>> = fields.entries().collect();
+        let mut marks: Vec<Mark<'_>> = reuse(std::mem::take(&mut self.marks));
+        marks.extend(fields.entries());
         self.sort(&marks);
         let order = std::mem::take(&mut self.order);
         let rows = std::mem::take(&mut self.rows);
@@ -152,10 +165,17 @@ impl Writer {
                 (Some(one), None) | (None, Some(one)) => one,
             };
             let group = order.get(entry..).unwrap_or_default();
-            let group = &group[..group.iter().take_while(|&&(other, _)| other == rank).count()];
+            let group = if next_entry == Some(rank) {
+                &group[..group.iter().take_while(|&&(other, _)| other == rank).count()]
+            } else {
+                &[]
+            };
             entry += group.len();
             let core_row = rows.get(row).filter(|&&(other, _)| other == rank).map(|&(_, id)| id);
             row += usize::from(core_row.is_some());
+            if group.is_empty() && core_row.is_some_and(|id| lacks(id, session, fields)) {
+                continue;
+            }
             if let Some(id) = core_row.or_else(|| first_field(&marks, group)) {
                 self.member(id, core_row.is_some().then_some(session), fields, &marks, group);
             }
@@ -166,7 +186,7 @@ impl Writer {
         self.out.push(b'}');
         self.order = order;
         self.rows = rows;
-        drop(marks);
+        self.marks = reuse(marks);
         let mut id = std::mem::take(&mut self.id);
         id.clear();
         id.push_str(&self.identity.id_prefix);
@@ -286,7 +306,7 @@ impl Writer {
     /// Writes an object of a list; `marks` begin behind its begin mark. Returns how many marks it took, its end included.
     fn object(&mut self, marks: &[Mark<'_>], depth: u8) -> usize {
         let catalogue = catalogue();
-        let mut members: Vec<(u16, u16)> = Vec::new();
+        self.members.clear();
         let (mut level, mut length) = (0_u32, marks.len());
         for (number, mark) in marks.iter().enumerate() {
             let id = match *mark {
@@ -309,9 +329,10 @@ impl Writer {
                 Mark::Value(id, _) => id,
             };
             if !catalogue.field(id).optional || self.all_fields {
-                members.push((catalogue.rank(id), number.min(usize::from(u16::MAX)) as u16));
+                self.members.push((catalogue.rank(id), number.min(usize::from(u16::MAX)) as u16));
             }
         }
+        let mut members: Vec<(u16, u16)> = std::mem::take(&mut self.members);
         members.sort_unstable();
         self.out.push(b'{');
         let mut first = true;
@@ -355,6 +376,7 @@ impl Writer {
             first = false;
         }
         self.out.push(b'}');
+        self.members = members;
         length
     }
 
@@ -394,7 +416,7 @@ impl Writer {
     /// Writes the engine's value of a field that has one. False where there is none.
     fn one(&mut self, id: FieldId, session: &Tracked) -> bool {
         let out = &mut self.out;
-        let tcp = (session.key.protocol() == TCP && session.layer == Layer::Ports).then_some(&session.tcp);
+        let tcp = is_tcp(session).then_some(&session.tcp);
         let number = match id {
             core::FIRST_PACKET => Timestamp(session.first_time).milliseconds(),
             core::LAST_PACKET => Timestamp(session.last_time).milliseconds(),
@@ -544,6 +566,24 @@ impl Writer {
     }
 }
 
+/// Tells quickly that the engine has no value of a field, so that its path need not be written and taken back.
+fn lacks(id: FieldId, session: &Tracked, fields: &Fields) -> bool {
+    match id {
+        core::VLAN | core::VLAN_DOT1Q | core::VLAN_DOT1AD => session.look.vlan_count == 0,
+        core::SOURCE_MAC | core::DESTINATION_MAC => !session.look.has_macs,
+        core::ICMP_TYPE | core::ICMP_CODE => !is_icmp(session),
+        core::ROOT_ID => session.segment == 1,
+        core::TRUNCATED => fields.truncated().is_empty(),
+        core::INITIAL_RTT
+        | core::TCP_SEQUENCE_SOURCE
+        | core::TCP_SEQUENCE_DESTINATION
+        | core::SYN_VALIDATED
+        | core::SYN_ACK_VALIDATED
+        | core::SOURCE_ISN_COUNT => !is_tcp(session),
+        _ => flag(id).is_some() && !is_tcp(session),
+    }
+}
+
 /// The order-preserving text of a position: 16 hexadecimal digits.
 fn position_text(position: u64, text: &mut String) {
     for byte in position.to_be_bytes() {
@@ -589,6 +629,10 @@ pub(crate) fn address(session: &Tracked, direction: usize) -> Option<IpAddr> {
         6 => Some(Ipv6Addr::from(bytes).into()),
         _ => None,
     }
+}
+
+fn is_tcp(session: &Tracked) -> bool {
+    session.layer == Layer::Ports && session.key.protocol() == TCP
 }
 
 fn is_icmp(session: &Tracked) -> bool {

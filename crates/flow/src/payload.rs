@@ -69,18 +69,33 @@ pub(crate) fn datagram(
     pending: &mut Pending,
 ) {
     let direction_of = side(direction);
+    if session.is_deaf || data.is_empty() {
+        return;
+    }
     let mut conversation = match session.conversation.take() {
         Some(conversation) => conversation,
-        // the first packets decide whether anybody cares
-        None if session.all_packets() <= 6 && !data.is_empty() && transport != Transport::Frame => Box::default(),
+        None if transport != Transport::Frame => Box::default(),
         None => return,
     };
-    if !data.is_empty() && conversation.parsers.wants(direction_of) {
+    if conversation.parsers.wants(direction_of) {
         with(session, prepared.time, transport, worker, pending, |context| {
             conversation.parsers.datagram(direction_of, data, context);
         });
     }
-    session.conversation = Some(conversation);
+    if conversation.parsers.is_deaf() {
+        dismiss(session, &mut conversation, worker, pending);
+    } else {
+        session.conversation = Some(conversation);
+    }
+}
+
+/// Nobody wants more payload: parsers finish now, and from here on the session is counters alone.
+fn dismiss(session: &mut Tracked, conversation: &mut Conversation, worker: &mut Worker, pending: &mut Pending) {
+    session.is_deaf = true;
+    if !conversation.parsers.is_empty() {
+        finish_parsers(session, conversation, worker, pending);
+    }
+    conversation.parsers.release(pending);
 }
 
 /// What streams of a shard share.
@@ -103,7 +118,7 @@ impl Streams<'_> {
     ) {
         let decoded = &prepared.decoded;
         let flags = decoded.tcp_flags;
-        if session.is_deaf && session.conversation.is_none() {
+        if session.is_deaf {
             if was_next {
                 session.first_payload(direction, data);
             }
@@ -118,7 +133,7 @@ impl Streams<'_> {
             let mut conversation = Box::<Conversation>::default();
             session.tcp.begin_streams(direction, decoded, &mut conversation.streams);
             self.segment(session, &mut conversation, direction, prepared, data, worker);
-            session.conversation = Some(conversation);
+            self.keep_or_drop(session, conversation, worker);
             return;
         };
         if tcp::has_syn(flags) {
@@ -130,20 +145,18 @@ impl Streams<'_> {
         } else if tcp::has_ack(flags) {
             conversation.streams[direction ^ 1].note_acknowledged(decoded.tcp_acknowledgement);
         }
-        self.keep_or_drop(session, conversation);
+        self.keep_or_drop(session, conversation, worker);
     }
 
-    fn keep_or_drop(&mut self, session: &mut Tracked, mut conversation: Box<Conversation>) {
-        if conversation.parsers.is_deaf() {
-            for stream in &mut conversation.streams {
-                stream.release(self.budget);
-            }
-            session.is_deaf = true;
-            if conversation.parsers.is_empty() {
-                return;
-            }
+    fn keep_or_drop(&mut self, session: &mut Tracked, mut conversation: Box<Conversation>, worker: &mut Worker) {
+        if !conversation.parsers.is_deaf() {
+            session.conversation = Some(conversation);
+            return;
         }
-        session.conversation = Some(conversation);
+        for stream in &mut conversation.streams {
+            stream.release(self.budget);
+        }
+        dismiss(session, &mut conversation, worker, self.pending);
     }
 
     fn segment(
@@ -155,9 +168,6 @@ impl Streams<'_> {
         data: &[u8],
         worker: &mut Worker,
     ) {
-        if session.is_deaf {
-            return;
-        }
         let decoded = &prepared.decoded;
         let budget = &mut *self.budget;
         let Conversation { streams, parsers } = conversation;
@@ -187,7 +197,7 @@ impl Streams<'_> {
     /// Hands on what waits behind gaps: the session ends.
     pub(crate) fn flush(&mut self, session: &mut Tracked, conversation: &mut Conversation, worker: &mut Worker) {
         let Conversation { streams, parsers } = conversation;
-        if session.is_deaf || !streams.iter().any(crate::reassembly::Stream::is_waiting) {
+        if !streams.iter().any(crate::reassembly::Stream::is_waiting) {
             return;
         }
         let budget = &mut *self.budget;

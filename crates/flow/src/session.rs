@@ -187,3 +187,14 @@ pub(crate) fn class_of(decoded: &Decoded) -> Class {
         _ => Class::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_without_payload_is_small() {
+        assert!(size_of::<Tracked>() <= 384, "{} bytes", size_of::<Tracked>());
+        assert!(size_of::<Conversation>() <= 384, "{} bytes", size_of::<Conversation>());
+    }
+}

@@ -91,9 +91,13 @@ pub(crate) fn has_syn(flags: u8) -> bool {
     flags & SYN != 0
 }
 
-/// Whole milliseconds of a time, as documents have it.
-fn milliseconds(time: u64) -> u64 {
-    Timestamp(time).milliseconds()
+/// Milliseconds between two times, as the documents of other tools have it: seconds and microseconds are subtracted apart,
+/// and each difference is cut.
+fn milliseconds(from: u64, to: u64) -> u64 {
+    let (from, to) = (Timestamp(from), Timestamp(to));
+    let microseconds = |time: Timestamp| i64::from(time.subsecond_nanoseconds() / 1_000);
+    let seconds = to.seconds().saturating_sub(from.seconds()).min(u64::from(u32::MAX)) as i64;
+    (seconds * 1_000 + (microseconds(to) - microseconds(from)) / 1_000).max(0) as u64
 }
 
 fn reaches(from: u32, to: u32) -> bool {
@@ -155,7 +159,7 @@ impl Tcp {
         } else if flags & ACK != 0 && (self.has_syn || self.has_syn_ack) {
             let is_pure = flags & (FIN | RST | PSH) == 0;
             if is_pure && self.has_syn && self.round_trip.is_none() {
-                self.round_trip = Some(milliseconds(time).saturating_sub(milliseconds(self.syn_time)));
+                self.round_trip = Some(milliseconds(self.syn_time, time));
             }
             let acknowledged = decoded.tcp_acknowledgement;
             let within = reaches(self.syn_ack.wrapping_add(1), acknowledged)
