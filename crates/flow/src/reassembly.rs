@@ -299,6 +299,7 @@ mod tests {
             let mut fills = Vec::new();
             for (number, &(start, length)) in pieces.iter().enumerate() {
                 let data = vec![number as u8; length];
+                #[allow(clippy::needless_range_loop, reason = "the number is compared too")]
                 for place in start as usize..start as usize + length {
                     // what went out already can't be changed, what waits neither
                     if place >= delivered && model[place].is_none() {

@@ -1,4 +1,5 @@
 //! Whole objects: the same documents however they are cut, and agreement with a naive model.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     collections::{BTreeMap, HashMap},
