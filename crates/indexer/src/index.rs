@@ -311,8 +311,18 @@ impl Indexer {
                 self.objects.range(&created.bucket, &created.key, offset, length, Some(&metadata.etag))
             })
             .buffered(READS_AHEAD);
+        let mut offset = 0;
         while let Some(piece) = reads.next().await {
-            if pieces.send(piece?).await.is_err() {
+            let piece = piece?;
+            let expected = READ_BYTES.min(metadata.size - offset);
+            if piece.len() as u64 != expected {
+                // taken for the object's end, it would be settled as damage
+                let name = format!("s3://{}/{}", created.bucket, created.key);
+                let text = format!("{name}: asked for {expected} bytes at offset {offset}, got {}", piece.len());
+                return Err(StoreError::new(ErrorKind::Busy, text).into());
+            }
+            offset += expected;
+            if pieces.send(piece).await.is_err() {
                 break; // the dissecting thread tells why
             }
         }

@@ -169,7 +169,7 @@ fn object(source: &Source, settings: &Settings, identity: &ObjectIdentity, outpu
                     dissector.packets(records, &mut |document| output.document(&document));
                 }
                 Event::Damage { offset, bytes, reason } => {
-                    damage.push(format!("{bytes} bytes at offset {offset}: {reason}"))
+                    damage.push(format!("{bytes} bytes at offset {offset}: {reason}"));
                 }
                 Event::Cut { offset, .. } => damage.push(format!("cut short at offset {offset}")),
                 _ => {}

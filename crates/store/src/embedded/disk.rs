@@ -295,6 +295,14 @@ fn walk_folder(
 }
 
 pub(super) fn internal(error: io::Error) -> s3s::S3Error {
+    if error.kind() == io::ErrorKind::StorageFull {
+        let code = s3s::S3ErrorCode::Custom("InsufficientStorage".into());
+        let mut full = s3s::S3Error::with_message(code, "no space left on the disk of the data folder");
+        if let Ok(status) = 507_u16.try_into() {
+            full.set_status_code(status);
+        }
+        return full;
+    }
     s3s::S3Error::internal_error(error)
 }
 
