@@ -13,7 +13,16 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long freed memory is kept before it goes back to the system, milliseconds. The allocator's own 10 ms hand pages back
+/// and forth while packets flow: measured, a quarter of all time went into clearing them.
+const PURGE_DELAY_MS: i64 = 10_000;
+
+/// `mi_option_purge_delay` of mimalloc 2 and 3.
+const PURGE_DELAY_OPTION: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // SAFETY: sets a number inside the allocator; any thread may do so at any time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY_OPTION, PURGE_DELAY_MS) };
     let arguments = arguments::Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
