@@ -1,7 +1,7 @@
 //! The viewer's HTTP API: one axum router, served by `skycap local` on loopback and by the viewer Lambda.
 //!
 //! Paths, parameters and shapes follow Arkime's where it has the thing, so that its clients work. Every read carries a
-//! [`Scope`](skycap_store::Scope). Errors are JSON: `{"success": false, "error": "…"}` in the words of the CLI.
+//! [`Scope`]. Errors are JSON: `{"success": false, "error": "…"}` in the words of the CLI.
 
 mod error;
 mod export;

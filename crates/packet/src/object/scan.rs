@@ -10,7 +10,7 @@ use super::{
 };
 use crate::bytes::u32_le;
 
-/// Bytes of work that candidates which turn out to be nothing may cost, beside [`WORK_PER_BYTE`]; once used up,
+/// Bytes of work that candidates which turn out to be nothing may cost, beside `WORK_PER_BYTE` for each byte; once used up,
 /// candidates are passed over until scanning has gone further. So hostile bytes can't make scanning quadratic.
 pub const MAX_SCAN_WORK: u64 = 64 << 20;
 

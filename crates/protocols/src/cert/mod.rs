@@ -1,6 +1,6 @@
 //! X.509 certificates (RFC 5280): fields of the `cert` list, with a cache by content.
 //!
-//! Whoever meets a certificate calls [`write`]; each appears once in a session.
+//! Whoever meets a certificate calls [`write()`]; each appears once in a session.
 
 mod cache;
 mod der;
