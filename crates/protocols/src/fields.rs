@@ -283,10 +283,29 @@ impl Fields {
     #[inline]
     #[must_use]
     pub fn value_at(&self, spot: Spot) -> Option<Value<'_>> {
-        match (Entries { log: &self.log, at: spot.at as usize }).next()? {
-            Mark::Value(_, value) => Some(value),
-            Mark::Begin(_) | Mark::End => None,
-        }
+        let id = spot.value()?;
+        let bytes = self.log.get(spot.at as usize + 2..)?;
+        Some(match traits(id).kind {
+            Kind::Integer | Kind::Date | Kind::Boolean => Value::Integer(i64::from_le_bytes(*bytes.first_chunk()?)),
+            Kind::Ip => {
+                let (length, bytes) = bytes.split_first()?;
+                match length {
+                    4 => Value::Ip(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into()),
+                    _ => Value::Ip(Ipv6Addr::from(*bytes.first_chunk::<16>()?).into()),
+                }
+            }
+            _ => {
+                let (length, bytes) = bytes.split_first_chunk()?;
+                Value::Text(bytes.get(..usize::from(u16::from_le_bytes(*length)))?)
+            }
+        })
+    }
+
+    /// Where the log begins in memory: to fetch it ahead of time.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> Option<&u8> {
+        self.log.first()
     }
 
     /// Fields of which a value was cut or left out.

@@ -271,7 +271,7 @@ impl Writer {
             Shape::One => {
                 let mut written = session.is_some_and(|session| self.one(id, session));
                 if !written && let Some(value) = group.last().and_then(|last| value_of(fields, marks, *last)) {
-                    scalar(&mut self.out, id, &value);
+                    scalar(&mut self.out, id, value);
                     written = true;
                 }
                 if !written {
@@ -292,7 +292,7 @@ impl Writer {
                             self.out.push(b',');
                         }
                         let at = self.out.len();
-                        scalar(&mut self.out, id, &value);
+                        scalar(&mut self.out, id, value);
                         if session.is_some() && is_repeated(&self.out, value_start + 1, at) {
                             self.out.truncate(before);
                             continue;
@@ -363,7 +363,7 @@ impl Writer {
             match shape {
                 Shape::One | Shape::Virtual => {
                     if let Some(value) = group.last().and_then(|last| value_of(fields, marks, *last)) {
-                        scalar(&mut self.out, id, &value);
+                        scalar(&mut self.out, id, value);
                     }
                 }
                 Shape::Set | Shape::List => {
@@ -414,7 +414,7 @@ impl Writer {
             if self.out.len() > start {
                 self.out.push(b',');
             }
-            scalar(&mut self.out, id, &value);
+            scalar(&mut self.out, id, value);
             count += 1;
         }
         self.out.push(b']');
@@ -459,8 +459,9 @@ fn value_of<'a>(fields: &'a Fields, marks: &[Spot], ranked: Ranked) -> Option<Va
     fields.value_at(*marks.get(ranked.number())?)
 }
 
-fn scalar(out: &mut Vec<u8>, id: FieldId, value: &Value<'_>) {
-    match *value {
+#[inline]
+fn scalar(out: &mut Vec<u8>, id: FieldId, value: Value<'_>) {
+    match value {
         Value::Text(text) => json::string(out, text),
         Value::Ip(address) => json::ip(out, address),
         Value::Integer(number) if traits(id).kind == skycap_model::Kind::Boolean => {
