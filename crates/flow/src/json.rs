@@ -158,10 +158,10 @@ const ESCAPES: [u8; 256] = {
 fn is_clean(text: &[u8]) -> bool {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const TOPS: u64 = ONES << 7;
-    // eight bytes at once: the top bit of each that is suspect; borrows only make more suspects
+    // eight bytes at once, for control characters, quotes and backslashes: the top bit of each that is suspect; borrows only make more suspects
     let suspects = |word: u64| {
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5C);
         let low = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
         (low | word | word.wrapping_add(ONES)) & TOPS
     };

@@ -105,8 +105,7 @@ impl Paths {
         let mut depth = usize::from(place.depth);
         if place.parents[depth.min(MOST_PARENTS)] != before {
             let mut object = before;
-            loop {
-                let Some(prefix) = self.prefixes.get(usize::from(object)) else { break };
+            while let Some(prefix) = self.prefixes.get(usize::from(object)) {
                 depth = usize::from(prefix.depth).min(MOST_PARENTS);
                 // behind the field's own parents stands the document, which is nobody's inner object
                 if place.parents[depth] == object {
