@@ -76,6 +76,23 @@ enum Asked {
 }
 
 impl Parsers {
+    /// Fetches the parsers' places ahead of their finish.
+    #[inline]
+    pub(crate) fn prefetch_slots(&self) {
+        if let Some(slot) = self.slots.first() {
+            crate::prefetch(slot);
+            crate::prefetch(&slot.pending[1]);
+        }
+    }
+
+    /// Fetches the first parser; its place should be at hand.
+    #[inline]
+    pub(crate) fn prefetch_parser(&self) {
+        if let Some(slot) = self.slots.first() {
+            crate::prefetch(&*slot.parser);
+        }
+    }
+
     /// True while some parser, or the probing, wants more payload of this direction.
     pub(crate) fn wants(&self, direction: Direction) -> bool {
         let place = direction.index();

@@ -18,24 +18,38 @@ pub(crate) fn unsigned(out: &mut Vec<u8>, mut number: u64) {
         out.push(b'0' + number as u8);
         return;
     }
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
+    if number < 10_000 {
+        let (high, low) = (number as usize / 100 * 2, number as usize % 100 * 2);
+        let four = [PAIRS[high], PAIRS[high + 1], PAIRS[low], PAIRS[low + 1]];
+        match number {
+            0..100 => out.extend_from_slice(&[four[2], four[3]]),
+            100..1_000 => out.extend_from_slice(&[four[1], four[2], four[3]]),
+            _ => out.extend_from_slice(&four),
+        }
+        return;
+    }
+    // copying all places and cutting is quicker than a copy of unknown length
+    let mut digits = [0_u8; MOST_DIGITS];
+    let length = number.ilog10() as usize + 1;
+    let mut at = length;
     while number >= 100 {
         let pair = (number % 100) as usize * 2;
         number /= 100;
         at -= 2;
         digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     }
-    if number >= 10 {
-        let pair = number as usize * 2;
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
-    } else {
-        at -= 1;
-        digits[at] = b'0' + number as u8;
+    let pair = number as usize * 2;
+    if at == 2 {
+        digits[0] = PAIRS[pair];
     }
-    out.extend_from_slice(&digits[at..]);
+    digits[at - 1] = PAIRS[pair + 1];
+    let end = out.len() + length;
+    out.extend_from_slice(&digits);
+    out.truncate(end);
 }
+
+/// Digits of the largest number.
+const MOST_DIGITS: usize = 20;
 
 /// Writes a signed number.
 pub(crate) fn signed(out: &mut Vec<u8>, number: i64) {
@@ -64,10 +78,9 @@ pub(crate) fn hex_string(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Writes a MAC address as a quoted string, `aa:bb:cc:dd:ee:ff`.
 pub(crate) fn mac(out: &mut Vec<u8>, mac: [u8; 6]) {
-    let text = mac_text(mac);
-    out.push(b'"');
-    out.extend_from_slice(&text);
-    out.push(b'"');
+    let mut quoted = [b'"'; 19];
+    quoted[1..18].copy_from_slice(&mac_text(mac));
+    out.extend_from_slice(&quoted);
 }
 
 /// A MAC address as text.
@@ -82,19 +95,35 @@ pub(crate) fn mac_text(mac: [u8; 6]) -> [u8; 17] {
 
 /// Writes an address as a quoted string (IPv6: RFC 5952).
 pub(crate) fn ip(out: &mut Vec<u8>, address: IpAddr) {
-    out.push(b'"');
     match address {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            unsigned(out, u64::from(a));
-            for part in [b, c, d] {
-                out.push(b'.');
-                unsigned(out, u64::from(part));
+            let mut text = [b'"'; 17];
+            let mut at = 1;
+            for octet in address.octets() {
+                let pair = usize::from(octet) % 100 * 2;
+                if octet >= 100 {
+                    text[at] = b'0' + octet / 100;
+                    at += 1;
+                }
+                if octet >= 10 {
+                    text[at] = PAIRS[pair];
+                    at += 1;
+                }
+                text[at] = PAIRS[pair + 1];
+                text[at + 1] = b'.';
+                at += 2;
             }
+            text[at - 1] = b'"';
+            let end = out.len() + at;
+            out.extend_from_slice(&text);
+            out.truncate(end);
         }
-        IpAddr::V6(address) => ipv6(out, address),
+        IpAddr::V6(address) => {
+            out.push(b'"');
+            ipv6(out, address);
+            out.push(b'"');
+        }
     }
-    out.push(b'"');
 }
 
 fn ipv6(out: &mut Vec<u8>, address: Ipv6Addr) {
@@ -124,6 +153,23 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
+/// True where no byte needs an escape or is beyond ASCII. May say false of a clean text.
+#[inline]
+fn is_clean(text: &[u8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // eight bytes at once, for control characters, quotes and backslashes: the top bit of each that is suspect; borrows only make more suspects
+    let suspects = |word: u64| {
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5C);
+        let low = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
+        (low | word | word.wrapping_add(ONES)) & TOPS
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| found | suspects(u64::from_le_bytes(*word)));
+    found == 0 && rest.iter().all(|&byte| ESCAPES[usize::from(byte)] == 0)
+}
+
 /// Writes a quoted string: UTF-8 as it is; where the bytes are not UTF-8, each stands for its Latin-1 character.
 pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
@@ -133,6 +179,10 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
 
 /// The inside of a quoted string.
 pub(crate) fn string_part(out: &mut Vec<u8>, text: &[u8]) {
+    if is_clean(text) {
+        out.extend_from_slice(text);
+        return;
+    }
     let latin = !text.is_ascii() && std::str::from_utf8(text).is_err();
     let mut from = 0;
     for (at, &byte) in text.iter().enumerate() {
@@ -160,10 +210,9 @@ pub(crate) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.chunks(3) {
         let [a, b, c] = [0, 1, 2].map(|place| u32::from(chunk.get(place).copied().unwrap_or(0)));
         let group = a << 16 | b << 8 | c;
-        for place in 0..4 {
-            let letter = LETTERS[(group >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= chunk.len() { letter } else { b'=' });
-        }
+        let mut letters = [18, 12, 6, 0].map(|shift| LETTERS[(group >> shift) as usize & 63]);
+        letters.iter_mut().skip(chunk.len() + 1).for_each(|letter| *letter = b'=');
+        out.extend_from_slice(&letters);
     }
 }
 
@@ -179,6 +228,13 @@ mod tests {
             let mut out = Vec::new();
             signed(&mut out, number >> shift);
             prop_assert_eq!(String::from_utf8(out).unwrap(), (number >> shift).to_string());
+        }
+
+        #[test]
+        fn addresses(octets in any::<[u8; 4]>()) {
+            let mut out = Vec::new();
+            ip(&mut out, octets.into());
+            prop_assert_eq!(String::from_utf8(out).unwrap(), format!("\"{}\"", IpAddr::from(octets)));
         }
 
         #[test]

@@ -94,7 +94,7 @@ fn registry() -> &'static Registry {
 /// Asks the processor to fetch a cache line.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is one instruction")]
-pub(crate) fn prefetch<T>(place: &T) {
+pub(crate) fn prefetch<T: ?Sized>(place: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint; it reads nothing and faults nowhere, and SSE is part of x86_64.
     unsafe {

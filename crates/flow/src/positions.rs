@@ -108,6 +108,14 @@ impl Positions {
         }
     }
 
+    /// Fetches the first chunk ahead of its reading.
+    #[inline]
+    pub(crate) fn prefetch(&self, pool: &Pool) {
+        if let Some(chunk) = pool.chunks.get(self.first as usize) {
+            crate::prefetch(chunk);
+        }
+    }
+
     /// Gives the chunks back.
     pub(crate) fn release(&mut self, pool: &mut Pool) {
         if let Some(last) = pool.chunks.get_mut(self.last as usize) {

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use skycap_model::{Field, FieldId, Kind, MAX_TEXT_BYTES, Shape, core_fields};
+use skycap_model::{FieldId, Kind, MAX_TEXT_BYTES, Shape, core_fields};
 
-use crate::catalogue;
+use crate::{Traits, traits};
 
 /// Bounds of one session's fields.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,12 @@ impl Limits {
 
 const BEGIN: u16 = 0x8000;
 const END: u16 = 0xFFFF;
+
+/// Bytes of the log at first, which most sessions with a parser need: growing step by step costs copies.
+const FIRST_BYTES: usize = 192;
+
+/// Room for values of sets at first.
+const FIRST_VALUES: usize = 8;
 
 /// A value in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,36 @@ pub enum Mark<'a> {
     End,
     /// A value.
     Value(FieldId, Value<'a>),
+}
+
+/// An entry of a log by its place: what a writer sorts in the stead of values.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    number: u16,
+    at: u32,
+}
+
+impl Spot {
+    /// The field of a value.
+    #[inline]
+    #[must_use]
+    pub fn value(self) -> Option<FieldId> {
+        (self.number & BEGIN == 0).then_some(FieldId(self.number))
+    }
+
+    /// The list whose object begins.
+    #[inline]
+    #[must_use]
+    pub fn begin(self) -> Option<FieldId> {
+        (self.number & BEGIN != 0 && self.number != END).then_some(FieldId(self.number & !BEGIN))
+    }
+
+    /// True for the end of an object.
+    #[inline]
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        self.number == END
+    }
 }
 
 /// What parsers write: values in the order found. Sets keep distinct values only; what goes beyond [`Limits`] is left
@@ -79,18 +115,18 @@ impl Fields {
 
     /// Writes a text, folded to the case that its field has, and cut to [`MAX_TEXT_BYTES`].
     pub fn text(&mut self, field: FieldId, text: &[u8]) {
-        let row = catalogue().field(field);
+        let row = traits(field);
         let cut = text.get(..MAX_TEXT_BYTES).unwrap_or(text);
         if cut.len() < text.len() {
             self.mark_truncated(field);
         }
-        let place = self.log.len();
-        self.log.extend_from_slice(&field.0.to_le_bytes());
-        self.log.extend_from_slice(&(cut.len() as u16).to_le_bytes());
+        let place = self.place();
+        let [number, length] = [field.0.to_le_bytes(), (cut.len() as u16).to_le_bytes()];
+        self.log.extend_from_slice(&[number[0], number[1], length[0], length[1]]);
         let start = self.log.len();
         match row.kind {
-            Kind::LowerTerm => fold(&mut self.log, cut, u8::to_ascii_lowercase, char::to_lowercase),
-            Kind::UpperTerm => fold(&mut self.log, cut, u8::to_ascii_uppercase, char::to_uppercase),
+            Kind::LowerTerm => fold(&mut self.log, cut, <[u8]>::make_ascii_lowercase, char::to_lowercase),
+            Kind::UpperTerm => fold(&mut self.log, cut, <[u8]>::make_ascii_uppercase, char::to_uppercase),
             _ => self.log.extend_from_slice(cut),
         }
         let written = (self.log.len() - start) as u16;
@@ -102,10 +138,10 @@ impl Fields {
 
     /// Writes a number, or a date in milliseconds.
     pub fn integer(&mut self, field: FieldId, number: i64) {
-        let place = self.log.len();
+        let place = self.place();
         self.log.extend_from_slice(&field.0.to_le_bytes());
         self.log.extend_from_slice(&number.to_le_bytes());
-        self.settle(field, catalogue().field(field), place);
+        self.settle(field, traits(field), place);
     }
 
     /// Writes a truth value.
@@ -115,7 +151,7 @@ impl Fields {
 
     /// Writes an address.
     pub fn ip(&mut self, field: FieldId, address: IpAddr) {
-        let place = self.log.len();
+        let place = self.place();
         self.log.extend_from_slice(&field.0.to_le_bytes());
         match address {
             IpAddr::V4(address) => {
@@ -127,7 +163,7 @@ impl Fields {
                 self.log.extend_from_slice(&address.octets());
             }
         }
-        self.settle(field, catalogue().field(field), place);
+        self.settle(field, traits(field), place);
     }
 
     /// Begins an object of the list at this field; values until [`Fields::end`] belong to it.
@@ -142,6 +178,7 @@ impl Fields {
             self.mark_truncated(list);
             return;
         }
+        self.place();
         self.log.extend_from_slice(&(BEGIN | list.0).to_le_bytes());
     }
 
@@ -215,7 +252,7 @@ impl Fields {
                 None => break,
                 Some(Mark::Begin(_)) => depth += 1,
                 Some(Mark::End) => depth = depth.saturating_sub(1),
-                Some(Mark::Value(field, _)) if depth == 0 && catalogue().field(field).linked => {
+                Some(Mark::Value(field, _)) if depth == 0 && traits(field).linked => {
                     kept.extend_from_slice(&self.log[from..entries.at]);
                 }
                 Some(Mark::Value(..)) => {}
@@ -229,6 +266,46 @@ impl Fields {
     #[must_use]
     pub fn entries(&self) -> Entries<'_> {
         Entries { log: &self.log, at: 0 }
+    }
+
+    /// Gives the places of all entries, in the order written.
+    pub fn spots(&self, into: &mut Vec<Spot>) {
+        into.clear();
+        let mut entries = self.entries();
+        loop {
+            let at = entries.at as u32;
+            let Some(number) = entries.skip_one() else { break };
+            into.push(Spot { number, at });
+        }
+    }
+
+    /// The value at a place of this log; `None` for what is no value.
+    #[inline]
+    #[must_use]
+    pub fn value_at(&self, spot: Spot) -> Option<Value<'_>> {
+        let id = spot.value()?;
+        let bytes = self.log.get(spot.at as usize + 2..)?;
+        Some(match traits(id).kind {
+            Kind::Integer | Kind::Date | Kind::Boolean => Value::Integer(i64::from_le_bytes(*bytes.first_chunk()?)),
+            Kind::Ip => {
+                let (length, bytes) = bytes.split_first()?;
+                match length {
+                    4 => Value::Ip(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into()),
+                    _ => Value::Ip(Ipv6Addr::from(*bytes.first_chunk::<16>()?).into()),
+                }
+            }
+            _ => {
+                let (length, bytes) = bytes.split_first_chunk()?;
+                Value::Text(bytes.get(..usize::from(u16::from_le_bytes(*length)))?)
+            }
+        })
+    }
+
+    /// Where the log begins in memory: to fetch it ahead of time.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> Option<&u8> {
+        self.log.first()
     }
 
     /// Fields of which a value was cut or left out.
@@ -246,8 +323,17 @@ impl Fields {
         self.truncated = truncated;
     }
 
+    /// Where the next entry will stand.
+    #[inline]
+    fn place(&mut self) -> usize {
+        if self.log.capacity() == 0 {
+            self.log.reserve_exact(FIRST_BYTES);
+        }
+        self.log.len()
+    }
+
     /// Keeps the entry that was just appended at `place`, unless it is a repetition or beyond a bound.
-    fn settle(&mut self, field: FieldId, row: &Field, place: usize) {
+    fn settle(&mut self, field: FieldId, row: Traits, place: usize) {
         if self.skipped.is_some() {
             self.log.truncate(place);
             return;
@@ -263,6 +349,10 @@ impl Fields {
         if row.shape == Shape::Set {
             let hash = hash(&self.log[place..]);
             let length = self.log.len() - place;
+            if self.seen.capacity() == 0 {
+                self.seen.reserve_exact(FIRST_VALUES);
+                self.counts.reserve_exact(FIRST_VALUES);
+            }
             let known = self.seen.iter().any(|&(other, at)| {
                 other == hash && self.log.get(at as usize..at as usize + length) == Some(&self.log[place..])
             });
@@ -311,14 +401,34 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let taken = self.log.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
         Some(taken)
     }
 
+    #[inline]
     fn number(&mut self) -> Option<u16> {
         self.take(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
+    }
+
+    /// Steps over an entry and gives its number.
+    #[inline]
+    fn skip_one(&mut self) -> Option<u16> {
+        let number = self.number()?;
+        if number & BEGIN == 0 {
+            let length = match traits(FieldId(number)).kind {
+                Kind::Integer | Kind::Date | Kind::Boolean => 8,
+                Kind::Ip => match self.take(1)? {
+                    [4] => 4,
+                    _ => 16,
+                },
+                _ => usize::from(self.number()?),
+            };
+            self.take(length)?;
+        }
+        Some(number)
     }
 }
 
@@ -334,7 +444,7 @@ impl<'a> Iterator for Entries<'a> {
             return Some(Mark::Begin(FieldId(number & !BEGIN)));
         }
         let field = FieldId(number);
-        let value = match catalogue().field(field).kind {
+        let value = match traits(field).kind {
             Kind::Integer | Kind::Date | Kind::Boolean => {
                 let bytes = self.take(8)?;
                 Value::Integer(i64::from_le_bytes(bytes.try_into().ok()?))
@@ -353,12 +463,19 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 /// Folds ASCII by byte; text that is UTF-8 beyond ASCII by character, within the bound.
-fn fold<I: Iterator<Item = char>>(log: &mut Vec<u8>, text: &[u8], ascii: fn(&u8) -> u8, unicode: fn(char) -> I) {
+#[inline]
+fn fold<I: Iterator<Item = char>>(
+    log: &mut Vec<u8>,
+    text: &[u8],
+    ascii: impl Fn(&mut [u8]),
+    unicode: impl Fn(char) -> I,
+) {
+    let start = log.len();
     if text.is_ascii() {
-        log.extend(text.iter().map(ascii));
+        log.extend_from_slice(text);
+        ascii(&mut log[start..]);
         return;
     }
-    let start = log.len();
     match std::str::from_utf8(text) {
         Ok(text) => {
             for character in text.chars().flat_map(unicode) {
@@ -368,7 +485,10 @@ fn fold<I: Iterator<Item = char>>(log: &mut Vec<u8>, text: &[u8], ascii: fn(&u8)
                 log.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
         }
-        Err(_) => log.extend(text.iter().map(ascii)),
+        Err(_) => {
+            log.extend_from_slice(text);
+            ascii(&mut log[start..]);
+        }
     }
 }
 
@@ -380,9 +500,10 @@ fn hash(bytes: &[u8]) -> u32 {
         let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
         state = (state ^ word).wrapping_mul(0xFF51_AFD7_ED55_8CCD).rotate_left(29);
     }
-    for &byte in chunks.remainder() {
-        state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3).rotate_left(11);
-    }
+    // the rest as a number, its length above
+    let rest = chunks.remainder();
+    let word = rest.iter().fold(rest.len() as u64, |word, &byte| word << 8 | u64::from(byte));
+    state = (state ^ word).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
     (state ^ (state >> 32)) as u32
 }
 

@@ -9,6 +9,7 @@ mod fields;
 pub mod magic;
 mod parser;
 mod registry;
+mod traits;
 #[cfg(test)]
 mod testing;
 
@@ -16,11 +17,12 @@ use std::sync::LazyLock;
 
 use skycap_model::{Catalogue, Field, core_fields};
 
-pub use fields::{Fields, Limits, Mark, Value};
+pub use fields::{Fields, Limits, Mark, Spot, Value};
 pub use parser::{
     Claim, Direction, Facts, Hint, Input, Options, Parser, Probe, Protocol, Session, Shared, Target, Transport, Verdict,
 };
 pub use registry::{Candidates, Registry};
+pub use traits::{Traits, traits};
 
 /// Declares the modules, their field tables and the list of protocols.
 macro_rules! protocols {

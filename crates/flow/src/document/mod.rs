@@ -3,11 +3,11 @@
 mod values;
 
 use skycap_model::{FieldId, Shape, Timestamp, core_fields as core};
-use skycap_protocols::{Fields, Mark, Value, catalogue};
+use skycap_protocols::{Fields, Spot, Value, catalogue, traits};
 
 pub(crate) use values::address;
 
-use values::lacks;
+use values::{is_tcp, is_tcp_only, lacks};
 
 use crate::{
     json,
@@ -94,30 +94,50 @@ const ROWS: &[FieldId] = &[
 /// Writes documents of one object.
 pub(crate) struct Writer {
     identity: ObjectIdentity,
-    all_fields: bool,
     /// The link type says what a frame holds; else the type was derived and is no news.
     has_ethertypes: bool,
     paths: Paths,
-    /// The engine's rows with their ranks, in catalogue order.
-    rows: Vec<(u16, FieldId)>,
+    /// Ranks of all fields, and whether they are left out.
+    plans: Vec<Plan>,
+    /// The engine's rows with their ranks, in catalogue order: those that all sessions may have, and those of TCP.
+    rows: [Vec<(u16, FieldId)>; 2],
     out: Vec<u8>,
     id: String,
     list: Vec<u64>,
-    /// Top-level entries of the fields: rank and number.
-    order: Vec<(u16, u16)>,
-    /// Entries of the object that is being written, rank and number: memory that is used again.
-    members: Vec<(u16, u16)>,
-    /// Entries of the document that is being written; empty in between.
-    marks: Vec<Mark<'static>>,
-    /// Objects open in `out`, as path prefixes.
-    open: Vec<u16>,
+    /// Top-level entries of the fields.
+    order: Vec<Ranked>,
+    /// Entries of the object that is being written: memory that is used again.
+    members: Vec<Ranked>,
+    /// Entries of the document that is being written.
+    marks: Vec<Spot>,
+    /// The innermost object open in `out`, as path prefix.
+    open: u16,
 }
 
-/// The same vector for entries of another log, emptied: keeps the memory.
-fn reuse<'to>(mut marks: Vec<Mark<'_>>) -> Vec<Mark<'to>> {
-    marks.clear();
-    #[allow(clippy::unnecessary_filter_map, reason = "a filter would keep the lifetime")]
-    marks.into_iter().filter_map(|_| None).collect()
+/// What of a field decides its place in a document.
+#[derive(Clone, Copy)]
+struct Plan {
+    rank: u16,
+    is_left_out: bool,
+    in_object: bool,
+}
+
+/// An entry with the rank of its field: rank above, number below, so that the order is that of numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked(u32);
+
+impl Ranked {
+    fn new(rank: u16, number: usize) -> Self {
+        Self(u32::from(rank) << 16 | number.min(usize::from(u16::MAX)) as u32)
+    }
+
+    fn rank(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    fn number(self) -> usize {
+        (self.0 & 0xFFFF) as usize
+    }
 }
 
 /// Most nested lists of objects in a document.
@@ -127,40 +147,49 @@ impl Writer {
     pub(crate) fn new(identity: ObjectIdentity, all_fields: bool, has_ethertypes: bool) -> Self {
         let mut rows: Vec<(u16, FieldId)> = ROWS.iter().map(|&id| (catalogue().rank(id), id)).collect();
         rows.sort_unstable();
+        let mut common = rows.clone();
+        common.retain(|&(_, id)| !is_tcp_only(id));
+        let plan = |number: usize| {
+            let id = FieldId(number as u16);
+            let traits = traits(id);
+            let is_left_out = traits.optional && !all_fields;
+            Plan { rank: catalogue().rank(id), is_left_out, in_object: traits.in_object }
+        };
         Self {
             identity,
-            all_fields,
             has_ethertypes,
             paths: Paths::new(catalogue()),
-            rows,
+            plans: (0..catalogue().fields().len()).map(plan).collect(),
+            rows: [common, rows],
             out: Vec::with_capacity(8 << 10),
             id: String::new(),
             list: Vec::new(),
             order: Vec::new(),
             members: Vec::new(),
             marks: Vec::new(),
-            open: Vec::new(),
+            open: 0,
         }
     }
 
     /// Writes a session's document.
     pub(crate) fn write(&mut self, session: &Tracked, pool: &Pool) -> SessionDocument<'_> {
         self.out.clear();
-        self.open.clear();
+        self.open = 0;
         self.order.clear();
         session.positions.list(pool, &mut self.list);
         let none = Fields::default();
         let fields = session.fields.as_deref().unwrap_or(&none);
-        let mut marks: Vec<Mark<'_>> = reuse(std::mem::take(&mut self.marks));
-        marks.extend(fields.entries());
+        let mut marks = std::mem::take(&mut self.marks);
+        fields.spots(&mut marks);
         self.sort(&marks);
         let order = std::mem::take(&mut self.order);
-        let rows = std::mem::take(&mut self.rows);
+        let all_rows = std::mem::take(&mut self.rows);
+        let rows = &all_rows[usize::from(is_tcp(session))];
         self.out.push(b'{');
         let (mut row, mut entry) = (0, 0);
         loop {
             let next_row = rows.get(row).map(|&(rank, _)| rank);
-            let next_entry = order.get(entry).map(|&(rank, _)| rank);
+            let next_entry = order.get(entry).map(|ranked| ranked.rank());
             let rank = match (next_row, next_entry) {
                 (None, None) => break,
                 (Some(one), Some(other)) => one.min(other),
@@ -168,7 +197,7 @@ impl Writer {
             };
             let group = order.get(entry..).unwrap_or_default();
             let group = if next_entry == Some(rank) {
-                &group[..group.iter().take_while(|&&(other, _)| other == rank).count()]
+                &group[..group.iter().take_while(|other| other.rank() == rank).count()]
             } else {
                 &[]
             };
@@ -182,13 +211,11 @@ impl Writer {
                 self.member(id, core_row.is_some().then_some(session), fields, &marks, group);
             }
         }
-        while self.open.pop().is_some() {
-            self.out.push(b'}');
-        }
+        self.paths.close(&mut self.open, &mut self.out);
         self.out.push(b'}');
         self.order = order;
-        self.rows = rows;
-        self.marks = reuse(marks);
+        self.rows = all_rows;
+        self.marks = marks;
         let mut id = std::mem::take(&mut self.id);
         id.clear();
         id.push_str(&self.identity.id_prefix);
@@ -205,55 +232,45 @@ impl Writer {
     }
 
     /// Orders the entries that stand outside of objects, and the objects.
-    fn sort(&mut self, marks: &[Mark<'_>]) {
-        let catalogue = catalogue();
+    fn sort(&mut self, marks: &[Spot]) {
         let mut depth = 0_u32;
         for (number, mark) in marks.iter().enumerate() {
-            let id = match *mark {
-                Mark::End => {
-                    depth = depth.saturating_sub(1);
+            let id = if let Some(id) = mark.value() {
+                if depth > 0 {
                     continue;
                 }
-                Mark::Begin(id) => {
-                    depth += 1;
-                    if depth > 1 {
-                        continue;
-                    }
-                    id
-                }
-                Mark::Value(..) if depth > 0 => continue,
                 // a field of objects has no place outside of them
-                Mark::Value(id, _) if catalogue.field(id).object.is_some() => continue,
-                Mark::Value(id, _) => id,
-            };
-            if catalogue.field(id).optional && !self.all_fields {
+                if self.plans.get(usize::from(id.0)).is_none_or(|plan| plan.in_object) {
+                    continue;
+                }
+                id
+            } else if let Some(id) = mark.begin() {
+                depth += 1;
+                if depth > 1 {
+                    continue;
+                }
+                id
+            } else {
+                depth = depth.saturating_sub(1);
                 continue;
+            };
+            if let Some(plan) = self.plans.get(usize::from(id.0)).filter(|plan| !plan.is_left_out) {
+                self.order.push(Ranked::new(plan.rank, number));
             }
-            self.order.push((catalogue.rank(id), number.min(usize::from(u16::MAX)) as u16));
         }
         self.order.sort_unstable();
     }
 
     /// Writes one member of the document: the engine's values of it, then those of the group.
-    fn member(
-        &mut self,
-        id: FieldId,
-        session: Option<&Tracked>,
-        fields: &Fields,
-        marks: &[Mark<'_>],
-        group: &[(u16, u16)],
-    ) {
+    fn member(&mut self, id: FieldId, session: Option<&Tracked>, fields: &Fields, marks: &[Spot], group: &[Ranked]) {
         let start = self.out.len();
         let path = self.paths.enter(id, &mut self.open, &mut self.out);
         let value_start = self.out.len();
-        match catalogue().field(id).shape {
+        match traits(id).shape {
             Shape::Virtual => {}
             Shape::One => {
                 let mut written = session.is_some_and(|session| self.one(id, session));
-                if !written
-                    && let Some(&(_, last)) = group.last()
-                    && let Some(Mark::Value(_, value)) = marks.get(usize::from(last))
-                {
+                if !written && let Some(value) = group.last().and_then(|last| value_of(fields, marks, *last)) {
                     scalar(&mut self.out, id, value);
                     written = true;
                 }
@@ -268,8 +285,8 @@ impl Writer {
                 }
                 self.out.push(b'[');
                 let mut count = session.map_or(0, |session| self.many(id, session, fields));
-                for &(_, number) in group {
-                    if let Some(Mark::Value(_, value)) = marks.get(usize::from(number)) {
+                for &ranked in group {
+                    if let Some(value) = value_of(fields, marks, ranked) {
                         let before = self.out.len();
                         if count > 0 {
                             self.out.push(b',');
@@ -292,12 +309,12 @@ impl Writer {
             }
             Shape::Object => {
                 self.out.push(b'[');
-                for (place, &(_, number)) in group.iter().enumerate() {
+                for (place, ranked) in group.iter().enumerate() {
                     if place > 0 {
                         self.out.push(b',');
                     }
-                    let inside = marks.get(usize::from(number) + 1..).unwrap_or_default();
-                    self.object(inside, 1);
+                    let inside = marks.get(ranked.number() + 1..).unwrap_or_default();
+                    self.object(fields, inside, 1);
                 }
                 self.out.push(b']');
                 self.paths.count(id, group.len() as u64, &mut self.out);
@@ -305,67 +322,62 @@ impl Writer {
         }
     }
 
-    /// Writes an object of a list; `marks` begin behind its begin mark. Returns how many marks it took, its end included.
-    fn object(&mut self, marks: &[Mark<'_>], depth: u8) -> usize {
-        let catalogue = catalogue();
+    /// Writes an object of a list; `marks` begin behind its begin mark.
+    fn object(&mut self, fields: &Fields, marks: &[Spot], depth: u8) {
         self.members.clear();
-        let (mut level, mut length) = (0_u32, marks.len());
+        let mut level = 0_u32;
         for (number, mark) in marks.iter().enumerate() {
-            let id = match *mark {
-                Mark::End if level == 0 => {
-                    length = number + 1;
-                    break;
-                }
-                Mark::End => {
-                    level -= 1;
+            let id = if let Some(id) = mark.value() {
+                if level > 0 {
                     continue;
                 }
-                Mark::Begin(id) => {
-                    level += 1;
-                    if level > 1 {
-                        continue;
-                    }
-                    id
+                id
+            } else if let Some(id) = mark.begin() {
+                level += 1;
+                if level > 1 {
+                    continue;
                 }
-                Mark::Value(..) if level > 0 => continue,
-                Mark::Value(id, _) => id,
+                id
+            } else if level == 0 {
+                break;
+            } else {
+                level -= 1;
+                continue;
             };
-            if !catalogue.field(id).optional || self.all_fields {
-                self.members.push((catalogue.rank(id), number.min(usize::from(u16::MAX)) as u16));
+            if let Some(plan) = self.plans.get(usize::from(id.0)).filter(|plan| !plan.is_left_out) {
+                self.members.push(Ranked::new(plan.rank, number));
             }
         }
-        let mut members: Vec<(u16, u16)> = std::mem::take(&mut self.members);
+        let mut members = std::mem::take(&mut self.members);
         members.sort_unstable();
         self.out.push(b'{');
         let mut first = true;
-        for group in members.chunk_by(|one, other| one.0 == other.0) {
+        for group in members.chunk_by(|one, other| one.rank() == other.rank()) {
             let Some(id) = first_field(marks, group) else { continue };
             let start = self.out.len();
             if !first {
                 self.out.push(b',');
             }
             self.paths.inner(id, &mut self.out);
-            let shape = catalogue.field(id).shape;
+            let shape = traits(id).shape;
             match shape {
                 Shape::One | Shape::Virtual => {
-                    if let Some(Mark::Value(_, value)) =
-                        group.last().and_then(|&(_, number)| marks.get(usize::from(number)))
-                    {
+                    if let Some(value) = group.last().and_then(|last| value_of(fields, marks, *last)) {
                         scalar(&mut self.out, id, value);
                     }
                 }
                 Shape::Set | Shape::List => {
-                    let count = self.inner_values(id, shape, marks, group);
+                    let count = self.inner_values((id, shape), fields, marks, group);
                     self.paths.inner_count(id, count, &mut self.out);
                 }
                 Shape::Object if depth < MOST_DEPTH => {
                     self.out.push(b'[');
-                    for (place, &(_, number)) in group.iter().enumerate() {
+                    for (place, ranked) in group.iter().enumerate() {
                         if place > 0 {
                             self.out.push(b',');
                         }
-                        let inside = marks.get(usize::from(number) + 1..).unwrap_or_default();
-                        self.object(inside, depth + 1);
+                        let inside = marks.get(ranked.number() + 1..).unwrap_or_default();
+                        self.object(fields, inside, depth + 1);
                     }
                     self.out.push(b']');
                     self.paths.inner_count(id, group.len() as u64, &mut self.out);
@@ -379,18 +391,23 @@ impl Writer {
         }
         self.out.push(b'}');
         self.members = members;
-        length
     }
 
     /// Values of a set or list inside an object; sets are made here.
-    fn inner_values(&mut self, id: FieldId, shape: Shape, marks: &[Mark<'_>], group: &[(u16, u16)]) -> u64 {
+    fn inner_values(
+        &mut self,
+        (id, shape): (FieldId, Shape),
+        fields: &Fields,
+        marks: &[Spot],
+        group: &[Ranked],
+    ) -> u64 {
         self.out.push(b'[');
         let start = self.out.len();
         let mut count = 0;
-        for (place, &(_, number)) in group.iter().enumerate() {
-            let Some(mark @ Mark::Value(_, value)) = marks.get(usize::from(number)) else { continue };
+        for (place, &ranked) in group.iter().enumerate() {
+            let Some(value) = value_of(fields, marks, ranked) else { continue };
             let known = shape == Shape::Set
-                && group[..place].iter().any(|&(_, other)| marks.get(usize::from(other)) == Some(mark));
+                && group[..place].iter().any(|&other| value_of(fields, marks, other).as_ref() == Some(&value));
             if known {
                 continue;
             }
@@ -418,11 +435,8 @@ impl Writer {
 
 /// The order-preserving text of a position: 16 hexadecimal digits.
 fn position_text(position: u64, text: &mut String) {
-    for byte in position.to_be_bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
+    let digits: [u8; 16] = skycap_protocols::digest::hex(position.to_be_bytes());
+    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
 }
 
 /// True where the text from `at` on stands earlier in the array that begins at `from`.
@@ -435,18 +449,22 @@ fn is_repeated(out: &[u8], from: usize, at: usize) -> bool {
     before.split(|&byte| byte == b',').any(|other| other == value)
 }
 
-fn first_field(marks: &[Mark<'_>], group: &[(u16, u16)]) -> Option<FieldId> {
-    match marks.get(usize::from(group.first()?.1))? {
-        Mark::Value(id, _) | Mark::Begin(id) => Some(*id),
-        Mark::End => None,
-    }
+fn first_field(marks: &[Spot], group: &[Ranked]) -> Option<FieldId> {
+    let spot = marks.get(group.first()?.number())?;
+    spot.value().or_else(|| spot.begin())
 }
 
-fn scalar(out: &mut Vec<u8>, id: FieldId, value: &Value<'_>) {
-    match *value {
+#[inline]
+fn value_of<'a>(fields: &'a Fields, marks: &[Spot], ranked: Ranked) -> Option<Value<'a>> {
+    fields.value_at(*marks.get(ranked.number())?)
+}
+
+#[inline]
+fn scalar(out: &mut Vec<u8>, id: FieldId, value: Value<'_>) {
+    match value {
         Value::Text(text) => json::string(out, text),
         Value::Ip(address) => json::ip(out, address),
-        Value::Integer(number) if catalogue().field(id).kind == skycap_model::Kind::Boolean => {
+        Value::Integer(number) if traits(id).kind == skycap_model::Kind::Boolean => {
             out.extend_from_slice(if number != 0 { b"true" } else { b"false" });
         }
         Value::Integer(number) => json::signed(out, number),

@@ -176,14 +176,22 @@ pub(super) fn lacks(id: FieldId, session: &Tracked, fields: &Fields) -> bool {
         core::ICMP_TYPE | core::ICMP_CODE => !is_icmp(session),
         core::ROOT_ID => session.segment == 1,
         core::TRUNCATED => fields.truncated().is_empty(),
-        core::INITIAL_RTT
-        | core::TCP_SEQUENCE_SOURCE
-        | core::TCP_SEQUENCE_DESTINATION
-        | core::SYN_VALIDATED
-        | core::SYN_ACK_VALIDATED
-        | core::SOURCE_ISN_COUNT => !is_tcp(session),
-        _ => flag(id).is_some() && !is_tcp(session),
+        _ => false,
     }
+}
+
+/// True for what only TCP sessions have.
+pub(super) fn is_tcp_only(id: FieldId) -> bool {
+    flag(id).is_some()
+        || matches!(
+            id,
+            core::INITIAL_RTT
+                | core::TCP_SEQUENCE_SOURCE
+                | core::TCP_SEQUENCE_DESTINATION
+                | core::SYN_VALIDATED
+                | core::SYN_ACK_VALIDATED
+                | core::SOURCE_ISN_COUNT
+        )
 }
 
 /// Address of the source (0) or destination (1).
@@ -196,7 +204,7 @@ pub(crate) fn address(session: &Tracked, direction: usize) -> Option<IpAddr> {
     }
 }
 
-fn is_tcp(session: &Tracked) -> bool {
+pub(super) fn is_tcp(session: &Tracked) -> bool {
     session.layer == Layer::Ports && session.key.protocol() == TCP
 }
 
