@@ -9,9 +9,9 @@ mod fields;
 pub mod magic;
 mod parser;
 mod registry;
-mod traits;
 #[cfg(test)]
 mod testing;
+mod traits;
 
 use std::sync::LazyLock;
 
