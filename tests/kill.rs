@@ -133,7 +133,7 @@ fn a_folder_in_use_is_refused() {
     // while it runs, search and pcap ask it; afterwards they open the folder themselves
     let packets = check(&data);
     assert!(packets > 0);
-    let terminated = Command::new("kill").args(["-TERM", &serving.0.id().to_string()]).status().unwrap();
+    let terminated = Command::new("sh").args(["-c", &format!("kill -TERM {}", serving.0.id())]).status().unwrap();
     assert!(terminated.success());
     assert_eq!(serving.0.wait().unwrap().code(), Some(0), "a SIGTERM ends it well");
     assert_eq!(check(&data), packets);
